@@ -1,0 +1,30 @@
+//! Stead: infrastructure as code for fleets of hardened, single-tenant Debian machines.
+//!
+//! The rooms below stand in storeys; a room imports only from storeys below its own. `docs/ARCHITECTURE.md` draws the
+//! house, and `tests/storeys.rs` reads the imports and enforces it.
+//!
+//! The crate has two faces, chosen by feature, so that the programs which run on nodes stay small:
+//! `node` (the node agent and the workload) and `control` (everything else).
+
+// Storey 0: base.
+pub mod age_identity;
+pub mod atomic_file;
+#[cfg(feature = "control")]
+pub mod clock;
+#[cfg(feature = "control")]
+pub mod config;
+pub mod error;
+pub mod id;
+pub mod keypair;
+#[cfg(feature = "control")]
+pub mod ownership;
+pub mod redact;
+#[cfg(feature = "control")]
+pub mod telemetry;
+#[cfg(feature = "control")]
+pub mod tool;
+
+pub use error::{Error, Kind, Result};
+
+/// The version of this program, as `stead --version` prints it and as the node agent states it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
