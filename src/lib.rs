@@ -24,6 +24,9 @@ pub mod telemetry;
 #[cfg(feature = "control")]
 pub mod tool;
 
+// Storey 1: what controller and node agent say to each other.
+pub mod wire;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

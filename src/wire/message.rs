@@ -1,0 +1,159 @@
+//! The messages themselves.
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::Envelope;
+use super::plan::{ApplyOptions, Facts, Plan, Summary, TaskEvent};
+
+/// The first frame from the controller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`super::PROTOCOL`].
+    pub protocol: u32,
+    /// The controller's version, for the log.
+    pub version: String,
+    /// The fleet that the controller acts for; a node belongs to one, and refuses another.
+    pub fleet: String,
+    /// The node that the controller means; the agent refuses where it is another.
+    pub node: String,
+    /// Grows with every lease on this node. A node refuses a lower one than it has seen.
+    pub fence: u64,
+}
+
+/// The first frame from the node agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`super::PROTOCOL`].
+    pub protocol: u32,
+    /// The agent's version.
+    pub version: String,
+    /// Debian's name of the architecture (`amd64`).
+    pub arch: String,
+    /// The highest fence that the node has seen, this one included.
+    pub fence: u64,
+    /// Changes with every boot.
+    pub boot_id: String,
+}
+
+/// What the controller asks for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Request {
+    /// What the node is. Answered by [`Reply::Facts`].
+    Facts,
+    /// Waits until the machine has finished booting (cloud-init done, no job of systemd's left), then tells what failed.
+    /// Answered by [`Reply::Booted`].
+    WaitBoot {
+        /// How long to wait, in seconds.
+        timeout: u64,
+    },
+    /// Makes a new SSH host key aside (or finds the one made before), without using it. Answered by [`Reply::HostKey`].
+    HostKeyPrepare,
+    /// Puts the key that was made aside in use; does nothing where it is in use already. Answered by [`Reply::Done`].
+    HostKeyInstall {
+        /// The public key that the controller has recorded, in OpenSSH's format; any other key is refused.
+        public: String,
+    },
+    /// Makes the node's age identity, or finds it. Answered by [`Reply::Identity`].
+    Identity,
+    /// Takes a secret. Answered by [`Reply::SecretStored`].
+    SecretPut {
+        /// Signed ciphertext, bound to this node.
+        envelope: Box<Envelope>,
+    },
+    /// Forgets a secret. Answered by [`Reply::Done`].
+    SecretRemove {
+        /// The secret's name.
+        name: String,
+    },
+    /// Applies a plan, or tells what it would change. Answered by [`Reply::Event`]s and [`Reply::Applied`].
+    Apply {
+        /// The plan.
+        plan: Box<Plan>,
+        /// How.
+        options: ApplyOptions,
+    },
+    /// Asks a local address for its health until it answers 2xx. Answered by [`Reply::Health`].
+    Health {
+        /// A TCP port on the node's loopback address.
+        port: u16,
+        /// A path, beginning with `/`.
+        path: String,
+        /// How long to ask, in seconds.
+        timeout: u64,
+    },
+    /// Destroys the node's identity, secrets and records, before the machine itself is destroyed. Answered by [`Reply::Done`].
+    Wipe,
+}
+
+/// What the node agent answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Reply {
+    /// What the node is.
+    Facts {
+        /// The facts, as templates and conditions see them.
+        facts: Box<Facts>,
+    },
+    /// The machine has booted.
+    Booted {
+        /// systemd's word for its state: `running`, `degraded`.
+        state: String,
+        /// Units that failed.
+        failed: Vec<String>,
+        /// cloud-init's errors, recoverable ones included.
+        cloud_init: Vec<String>,
+    },
+    /// The SSH host key that was made aside.
+    HostKey {
+        /// In OpenSSH's format.
+        public: String,
+    },
+    /// The node's age identity.
+    Identity {
+        /// The recipient (`age1…`).
+        recipient: String,
+    },
+    /// A secret was stored.
+    SecretStored {
+        /// As computed by the node from the value it stored.
+        fingerprint: String,
+        /// False where this very version was stored already.
+        changed: bool,
+    },
+    /// Something happened in the course of a request that is still running.
+    Event {
+        /// What happened.
+        event: Box<TaskEvent>,
+    },
+    /// A plan was applied.
+    Applied {
+        /// The counts.
+        summary: Summary,
+    },
+    /// The answer of the address whose health was asked for.
+    Health {
+        /// The HTTP status; 0 where nothing answered in time.
+        status: u16,
+        /// The body, at most 64 KiB of it.
+        body: String,
+    },
+    /// Done; nothing more to tell.
+    Done,
+    /// The request failed; the session goes on.
+    Failed {
+        /// What failed, with its causes.
+        message: String,
+        /// The way out.
+        hints: Vec<String>,
+    },
+    /// The session is refused and ends: another protocol, another node, a lower fence.
+    Refused {
+        /// Why.
+        message: String,
+        /// The way out.
+        hints: Vec<String>,
+    },
+}
