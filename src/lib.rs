@@ -27,6 +27,10 @@ pub mod tool;
 // Storey 1: what controller and node agent say to each other.
 pub mod wire;
 
+// Storey 2: what runs on the node.
+#[cfg(feature = "node")]
+pub mod node;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

@@ -1,0 +1,40 @@
+//! `stead-node`: the node agent.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use stead::node::{Paths, image, session};
+use stead::{Error, Result};
+
+const USAGE: &str = "stead-node session            speak with a controller on stdin and stdout
+stead-node image-apply --root DIR   apply the plan on stdin inside an image's root
+stead-node --version";
+
+fn main() -> ExitCode {
+    // A hardened login's umask is not for the files that tasks make: their modes are what playbooks say.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // stdout belongs to the frames. Where stderr is gone as well, the exit code remains.
+            let mut stderr = std::io::stderr();
+            let _ = writeln!(stderr, "stead-node: {}", error.one_line());
+            for hint in error.hints() {
+                let _ = writeln!(stderr, "hint: {hint}");
+            }
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Result<()> {
+    let (mut stdin, mut stdout) = (std::io::stdin().lock(), std::io::stdout().lock());
+    match args {
+        ["session"] => session::serve(&Paths::default(), &mut stdin, &mut stdout),
+        ["image-apply", "--root", root] => image::apply(root.as_ref(), &mut stdin, &mut stdout),
+        ["--version"] => Ok(writeln!(stdout, "stead-node {}", stead::VERSION)?),
+        ["--help"] => Ok(writeln!(stdout, "{USAGE}")?),
+        _ => Err(Error::input(format!("unknown arguments\n{USAGE}"))),
+    }
+}

@@ -1,0 +1,130 @@
+//! The machine that tasks work on, and the changes that they want.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crate::node::accounts::Accounts;
+use crate::node::exec::{Commands, Output, System};
+use crate::node::{Paths, facts};
+use crate::wire::plan::{ApplyOptions, Facts};
+use crate::{Error, Result};
+
+/// The machine that tasks work on.
+pub struct Machine {
+    /// Where its files lie.
+    pub paths: Paths,
+    /// What it is.
+    pub facts: Facts,
+    /// Only tell what would change.
+    pub check: bool,
+    /// It is an image's root without a running systemd.
+    pub image: bool,
+    /// What runs programs on it.
+    pub commands: Box<dyn Commands>,
+    /// In a check: whether an earlier task would have changed something.
+    would_change: Cell<bool>,
+}
+
+impl Machine {
+    /// This machine.
+    ///
+    /// # Errors
+    /// Fails where its facts cannot be read.
+    pub fn new(paths: Paths, options: &ApplyOptions) -> Result<Self> {
+        let facts = facts::gather(&paths)?;
+        Ok(Self::with(paths, facts, Box::new(System), options))
+    }
+
+    /// A machine with given facts and means.
+    pub fn with(paths: Paths, facts: Facts, commands: Box<dyn Commands>, options: &ApplyOptions) -> Self {
+        let would_change = Cell::new(false);
+        Self { paths, facts, check: options.check, image: options.image, commands, would_change }
+    }
+
+    /// Notes that a task would have changed something, had this not been a check.
+    pub(crate) fn note_change(&self) {
+        self.would_change.set(true);
+    }
+
+    /// Whether something that is missing may be taken to be made by an earlier task that a check did not really do.
+    pub(crate) fn may_come(&self) -> bool {
+        self.check && self.would_change.get()
+    }
+
+    /// The number of a user, given by name or number. In a check, `None` for one that an earlier task may make.
+    ///
+    /// # Errors
+    /// Fails where there is no such user.
+    pub(crate) fn uid(&self, name: &str) -> Result<Option<u32>> {
+        if let Ok(uid) = name.parse() {
+            return Ok(Some(uid));
+        }
+        match Accounts::read(&self.paths)?.user(name) {
+            Some(user) => Ok(Some(user.uid)),
+            None if self.may_come() => Ok(None),
+            None => Err(Error::failed(format!("there is no user {name:?} on the node"))
+                .hint("make it with a `user` task before this one")),
+        }
+    }
+
+    /// The number of a group, given by name or number. In a check, `None` for one that an earlier task may make.
+    ///
+    /// # Errors
+    /// Fails where there is no such group.
+    pub(crate) fn gid(&self, name: &str) -> Result<Option<u32>> {
+        if let Ok(gid) = name.parse() {
+            return Ok(Some(gid));
+        }
+        match Accounts::read(&self.paths)?.gid(name) {
+            Some(gid) => Ok(Some(gid)),
+            None if self.may_come() => Ok(None),
+            None => Err(Error::failed(format!("there is no group {name:?} on the node"))
+                .hint("make it with a `group` task before this one")),
+        }
+    }
+}
+
+/// What one task is given beside its fields.
+pub(crate) struct Inputs {
+    /// The content that its template or source gave.
+    pub(crate) content: Option<Vec<u8>>,
+    /// When its commands are ended.
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Something that a task wants changed. A check tells the message; an application does it. Since both come from the same
+/// place, a check cannot tell something else than what is done.
+pub(crate) struct Change {
+    pub(crate) message: String,
+    pub(crate) diff: Option<String>,
+    act: Action,
+}
+
+type Action = Box<dyn FnOnce(&Machine, &mut Output) -> Result<()>>;
+
+impl Change {
+    /// A change told in one line, and how to do it; what a command prints goes into the output.
+    pub(crate) fn new(
+        message: impl Into<String>,
+        act: impl FnOnce(&Machine, &mut Output) -> Result<()> + 'static,
+    ) -> Self {
+        Self { message: message.into(), diff: None, act: Box::new(act) }
+    }
+
+    /// Adds what differs in a file.
+    pub(crate) fn diff(mut self, diff: Option<String>) -> Self {
+        self.diff = diff;
+        self
+    }
+
+    /// Does it.
+    pub(crate) fn apply(self, machine: &Machine, output: &mut Output) -> Result<()> {
+        (self.act)(machine, output)
+    }
+}
+
+/// A task type: tells what is to be changed on a machine, and changes nothing by that.
+pub(crate) trait Converge {
+    /// What differs from what the task wants; nothing where all is as it should be.
+    fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>>;
+}

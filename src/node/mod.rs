@@ -1,0 +1,30 @@
+//! What runs on the node; the only room that changes a machine.
+//!
+//! Synchronous and small: one request at a time, files read and written by ourselves, programs started only where there
+//! is no other way (apt, systemctl, and what a `command` task names).
+
+pub mod accounts;
+pub mod apply;
+mod boot;
+pub mod dpkg;
+pub mod exec;
+pub mod facts;
+pub mod files;
+mod handlers;
+mod health;
+pub mod host_key;
+pub mod identity;
+pub mod image;
+mod lock;
+pub mod machine;
+pub mod node_record;
+pub mod paths;
+pub mod secrets;
+pub mod session;
+pub mod systemd;
+mod tasks;
+mod vars;
+mod wipe;
+
+pub use machine::Machine;
+pub use paths::Paths;

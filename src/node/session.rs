@@ -1,0 +1,200 @@
+//! One controller's session: frames in on stdin, frames out on stdout.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use crate::node::exec::System;
+use crate::node::lock::{self, Claim};
+use crate::node::node_record::NodeRecord;
+use crate::node::{Machine, Paths, apply, boot, facts, health, host_key, identity, secrets, wipe};
+use crate::wire::message::{Hello, Reply, Request, Welcome};
+use crate::wire::plan::ApplyOptions;
+use crate::wire::{PROTOCOL, frame};
+use crate::{Error, Result};
+
+/// Speaks with a controller until it closes the stream.
+///
+/// # Errors
+/// Fails where the stream breaks. Whatever else goes wrong is told to the controller.
+pub fn serve(paths: &Paths, input: &mut impl Read, output: &mut impl Write) -> Result<()> {
+    let Some(hello) = frame::read::<Hello>(input)? else { return Ok(()) };
+    match greet(paths, &hello) {
+        Ok(welcome) => frame::write(output, &welcome)?,
+        Err(error) => return frame::write(output, &refused(&error)),
+    }
+    let session = Session { paths, hello };
+    loop {
+        let request = match frame::read::<Request>(input) {
+            Ok(Some(request)) => request,
+            Ok(None) => return Ok(()),
+            // What follows a frame that cannot be read cannot be trusted either.
+            Err(error) => return frame::write(output, &refused(&error)),
+        };
+        let reply = match session.answer(request, output) {
+            Ok(reply) => reply,
+            Err(error) => Reply::Failed { message: error.one_line(), hints: error.hints().to_vec() },
+        };
+        frame::write(output, &reply)?;
+    }
+}
+
+fn refused(error: &Error) -> Reply {
+    Reply::Refused { message: error.one_line(), hints: error.hints().to_vec() }
+}
+
+/// Checks that the controller means this node, and may speak for it.
+fn greet(paths: &Paths, hello: &Hello) -> Result<Welcome> {
+    if hello.protocol != PROTOCOL {
+        return Err(Error::failed(format!(
+            "the controller speaks protocol {}, this agent speaks {PROTOCOL}",
+            hello.protocol
+        ))
+        .hint("a controller starts the agent that it was built with"));
+    }
+    let record = NodeRecord::read(paths)?;
+    if (&record.fleet, &record.node) != (&hello.fleet, &hello.node) {
+        return Err(Error::failed(format!(
+            "this is the node {} of the fleet {}, not {} of {}",
+            record.node, record.fleet, hello.node, hello.fleet
+        ))
+        .hint("its address may have been given to another machine: look at `stead status`"));
+    }
+    let fence = lock::raise_fence(paths, hello.fence)?;
+    Ok(Welcome {
+        protocol: PROTOCOL,
+        version: crate::VERSION.to_owned(),
+        arch: facts::arch().to_owned(),
+        fence,
+        boot_id: facts::boot_id(paths),
+    })
+}
+
+struct Session<'a> {
+    paths: &'a Paths,
+    hello: Hello,
+}
+
+impl Session<'_> {
+    fn answer(&self, request: Request, output: &mut impl Write) -> Result<Reply> {
+        let paths = self.paths;
+        match request {
+            Request::Facts => Ok(Reply::Facts { facts: Box::new(facts::gather(paths)?) }),
+            Request::WaitBoot { timeout } => boot::wait(paths, &System, Duration::from_secs(timeout)),
+            Request::HostKeyPrepare => {
+                let _claim = self.claim()?;
+                Ok(Reply::HostKey { public: host_key::prepare(paths)? })
+            }
+            Request::HostKeyInstall { public } => {
+                let _claim = self.claim()?;
+                host_key::install(paths, &public).map(|()| Reply::Done)
+            }
+            Request::Identity => {
+                let _claim = self.claim()?;
+                Ok(Reply::Identity { recipient: identity::recipient(paths)? })
+            }
+            Request::SecretPut { envelope } => {
+                let _claim = self.claim()?;
+                let (fingerprint, changed) = secrets::put(paths, &envelope)?;
+                Ok(Reply::SecretStored { fingerprint, changed })
+            }
+            Request::SecretRemove { name } => {
+                let _claim = self.claim()?;
+                secrets::remove(paths, &name).map(|_| Reply::Done)
+            }
+            Request::Apply { plan, options } => {
+                let _claim = if options.check { None } else { Some(self.claim()?) };
+                // A session speaks with a running machine; an image's root is entered by `image-apply`.
+                let options = ApplyOptions { image: false, ..options };
+                apply_to(&Machine::new(paths.clone(), &options)?, &plan, &options, output)
+            }
+            Request::Health { port, path, timeout } => health::ask(port, &path, Duration::from_secs(timeout)),
+            Request::Wipe => {
+                let _claim = self.claim()?;
+                wipe::wipe(paths, &System).map(|()| Reply::Done)
+            }
+        }
+    }
+
+    fn claim(&self) -> Result<Claim> {
+        let name =
+            format!("stead {} with fence {}, process {}", self.hello.version, self.hello.fence, std::process::id());
+        Claim::take(self.paths, self.hello.fence, &name)
+    }
+}
+
+/// Applies a plan and writes its events as they happen.
+pub(crate) fn apply_to(
+    machine: &Machine,
+    plan: &crate::wire::plan::Plan,
+    options: &ApplyOptions,
+    output: &mut impl Write,
+) -> Result<Reply> {
+    let summary = apply::apply(machine, plan, options, &mut |event| {
+        frame::write(output, &Reply::Event { event: Box::new(event) })
+    })?;
+    Ok(Reply::Applied { summary })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::node::tasks::testing::Bench;
+
+    /// What the agent answers, in order, as JSON.
+    fn talk(bench: &Bench, frames: &[Value]) -> Vec<Value> {
+        let record = json!({"fleet": "fl_testtest", "node": "nd_1", "mark": "m", "signer": "s"});
+        std::fs::create_dir_all(bench.at("/etc/stead")).unwrap();
+        std::fs::write(bench.at("/etc/stead/node.json"), record.to_string()).unwrap();
+        let input: Vec<u8> = frames.iter().flat_map(|frame| frame::encode(frame).unwrap()).collect();
+        let mut output = Vec::new();
+        serve(&bench.machine.paths, &mut &input[..], &mut output).unwrap();
+        let mut rest = &output[..];
+        std::iter::from_fn(|| frame::read(&mut rest).unwrap()).collect()
+    }
+
+    fn hello(fence: u64) -> Value {
+        json!({"protocol": PROTOCOL, "version": "t", "fleet": "fl_testtest", "node": "nd_1", "fence": fence})
+    }
+
+    #[test]
+    fn a_session_answers_every_request_in_order() {
+        let bench = Bench::new();
+        let file = json!({"id": 1, "name": "n", "action": {"file": {"path": "/etc/a", "content": "x"}}});
+        let plan = json!({"version": 1, "plays": [{"name": "p", "steps": [{"task": file}]}]});
+        let apply = json!({"do": "apply", "plan": plan, "options": {}});
+        let answers =
+            talk(&bench, &[hello(3), json!({"do": "facts"}), apply, json!({"do": "secret_remove", "name": "../x"})]);
+        assert_eq!(answers[0]["fence"], 3);
+        assert_eq!(answers[1]["is"], "facts");
+        assert_eq!((&answers[2]["is"], &answers[2]["event"]["status"]), (&json!("event"), &json!("changed")));
+        assert_eq!(answers[3]["summary"]["changed"], 1);
+        assert_eq!(answers[4]["is"], "failed");
+        assert_eq!(bench.read("/etc/a"), "x");
+    }
+
+    #[test]
+    fn the_wrong_controller_is_refused() {
+        let bench = Bench::new();
+        talk(&bench, &[hello(5)]);
+        let mut cases = vec![hello(4); 3];
+        cases[1] = hello(9);
+        cases[1]["node"] = json!("nd_2");
+        cases[2] = hello(9);
+        cases[2]["protocol"] = json!(PROTOCOL + 1);
+        for (case, word) in cases.iter().zip(["fence", "nd_2", "protocol"]) {
+            let answers = talk(&bench, &[case.clone(), json!({"do": "wipe"})]);
+            assert_eq!(answers.len(), 1);
+            assert_eq!(answers[0]["is"], "refused");
+            assert!(answers[0]["message"].as_str().unwrap().contains(word), "{}", answers[0]);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_read_ends_the_session() {
+        let answers = talk(&Bench::new(), &[hello(1), json!({"do": "dance"}), json!({"do": "facts"})]);
+        assert_eq!(answers.len(), 2);
+        assert_eq!(answers[1]["is"], "refused");
+    }
+}

@@ -1,0 +1,59 @@
+//! The task types, one file each. A type is a struct of [`crate::wire::action`] and an implementation of
+//! [`Converge`] for it, which tells the changes; nothing else knows how a type works.
+
+mod account;
+mod authorized_key;
+mod command;
+mod content;
+mod directory;
+mod line;
+mod package;
+mod secret;
+mod service;
+mod symlink;
+mod sysctl;
+mod unit;
+
+use crate::node::machine::{Converge, Inputs, Machine};
+use crate::wire::action::Action;
+use crate::{Error, Result};
+
+use super::machine::Change;
+
+/// What differs from what a task wants.
+///
+/// # Errors
+/// Fails where the node cannot be looked at, or what the task wants cannot be.
+pub(crate) fn changes(action: &Action, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
+    let task: &dyn Converge = match action {
+        Action::Package(task) => task,
+        Action::File(task) => task,
+        Action::Template(task) => task,
+        Action::Directory(task) => task,
+        Action::Symlink(task) => task,
+        Action::Line(task) => task,
+        Action::User(task) => task,
+        Action::Group(task) => task,
+        Action::AuthorizedKey(task) => task,
+        Action::Sysctl(task) => task,
+        Action::Unit(task) => task,
+        Action::Service(task) => task,
+        Action::Command(task) => task,
+        Action::Secret(task) => task,
+    };
+    task.changes(machine, inputs)
+}
+
+/// Checks a path that a task names.
+pub(crate) fn check_path(path: &str) -> Result<&camino::Utf8Path> {
+    let path = camino::Utf8Path::new(path);
+    let plain = path.components().all(|part| !matches!(part, camino::Utf8Component::ParentDir));
+    if path.is_absolute() && plain && path.file_name().is_some() {
+        Ok(path)
+    } else {
+        Err(Error::input(format!("{path:?} is not an absolute path without `..`")))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;

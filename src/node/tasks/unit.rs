@@ -1,0 +1,128 @@
+//! `unit`.
+
+use super::content;
+use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::{files, systemd};
+use crate::wire::action::{FileCommon, Presence, Unit};
+use crate::{Error, Result};
+
+impl Converge for Unit {
+    fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
+        let unit = systemd::unit_name(&self.name)?;
+        let path = match &self.drop_in {
+            Some(name) => {
+                systemd::unit_name(name)?;
+                format!("/etc/systemd/system/{unit}.d/{}.conf", name.trim_end_matches(".conf"))
+            }
+            None => format!("/etc/systemd/system/{unit}"),
+        };
+        let text = inputs.content.as_deref().or(self.content.as_ref().map(String::as_bytes));
+        if self.state == Presence::Present && text.is_none() {
+            return Err(Error::input(format!("the unit {unit} has neither `template` nor `content`")));
+        }
+        let mode = (self.state == Presence::Present).then(|| "0644".to_owned());
+        let common = FileCommon { mode, state: self.state, ..FileCommon::default() };
+        let mut changes = Vec::new();
+        if self.state == Presence::Absent && self.drop_in.is_none() && machine.paths.at(&path).exists() {
+            changes.extend(retirement(machine, &unit)?);
+        }
+        let file = content::changes(machine, &path, text, &common)?;
+        let written = !file.is_empty();
+        if written
+            && self.drop_in.is_some()
+            && let Some(folder) = machine.paths.at(&path).parent().filter(|folder| !folder.exists())
+        {
+            let folder = folder.to_owned();
+            changes.push(Change::new(format!("create {}", path_of(&path)), move |_, _| {
+                files::make_folder(&folder, 0o755)
+            }));
+        }
+        changes.extend(file);
+        if written {
+            changes.push(Change::new("have systemd read its units again", |machine, _| systemd::reload(machine)));
+        }
+        if let (Some(enabled), Presence::Present) = (self.enabled, self.state) {
+            let status = systemd::status(machine, &unit)?;
+            if status.is_enabled() != enabled || (!status.exists() && enabled) {
+                changes.push(enabling(unit, enabled));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+fn path_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
+}
+
+/// Starting a unit at boot, or no longer.
+pub(super) fn enabling(unit: String, enabled: bool) -> Change {
+    let verb = if enabled { "enable" } else { "disable" };
+    Change::new(format!("{verb} {unit}"), move |machine, _| systemd::tell(machine, verb, &unit))
+}
+
+/// A unit is stopped and disabled before its file goes, since afterwards systemd no longer knows what it wanted.
+fn retirement(machine: &Machine, unit: &str) -> Result<Vec<Change>> {
+    // Of a template only instances run.
+    if unit.contains("@.") {
+        return Ok(Vec::new());
+    }
+    let status = systemd::status(machine, unit)?;
+    let mut changes = Vec::new();
+    if status.is_running() {
+        let unit = unit.to_owned();
+        changes.push(Change::new(format!("stop {unit}"), move |machine, _| systemd::tell(machine, "stop", &unit)));
+    }
+    if status.enabled == "enabled" {
+        changes.push(enabling(unit.to_owned(), false));
+    }
+    Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::Bench;
+    use crate::node::exec::Output;
+
+    fn bench(state: &'static str) -> Bench {
+        Bench::answering(move |run| Output {
+            stdout: if run.argv[1] == "show" { format!("LoadState=loaded\n{state}\n") } else { String::new() },
+            ..Output::default()
+        })
+    }
+
+    #[test]
+    fn a_unit_is_written_read_and_enabled() {
+        let bench = bench("UnitFileState=disabled");
+        let unit = json!({"unit": {"name": "a", "content": "[Service]\n", "enabled": true}});
+        let told = bench.apply_once(unit).unwrap();
+        assert_eq!(
+            told,
+            ["create /etc/systemd/system/a.service", "have systemd read its units again", "enable a.service"]
+        );
+        assert_eq!(
+            &bench.ran()[1..],
+            ["systemctl --no-ask-password daemon-reload", "systemctl --no-ask-password enable -- a.service"]
+        );
+        assert!(bench.check(json!({"unit": {"name": "a", "content": "[Service]\n"}})).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_drop_in_leaves_the_unit_alone() {
+        let bench = bench("");
+        let unit = json!({"unit": {"name": "ssh.service", "drop_in": "10-x", "content": "[Unit]\n"}});
+        assert_eq!(bench.apply(unit).unwrap().len(), 3);
+        assert_eq!(bench.read("/etc/systemd/system/ssh.service.d/10-x.conf"), "[Unit]\n");
+    }
+
+    #[test]
+    fn a_unit_is_stopped_before_it_goes() {
+        let bench = bench("ActiveState=active\nUnitFileState=enabled");
+        std::fs::write(bench.at("/etc/systemd/system/a.service"), "").unwrap();
+        let told = bench.apply(json!({"unit": {"name": "a", "state": "absent"}})).unwrap();
+        assert_eq!(told[..2], ["stop a.service", "disable a.service"]);
+        assert!(!bench.at("/etc/systemd/system/a.service").exists());
+    }
+}
