@@ -29,6 +29,8 @@ pub mod wire;
 
 // Storey 2: what runs on the node.
 #[cfg(feature = "node")]
+pub mod agent;
+#[cfg(feature = "node")]
 pub mod node;
 
 pub use error::{Error, Kind, Result};
