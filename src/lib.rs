@@ -33,6 +33,10 @@ pub mod agent;
 #[cfg(feature = "node")]
 pub mod node;
 
+// Storey 3: the record.
+#[cfg(feature = "control")]
+pub mod store;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

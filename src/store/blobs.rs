@@ -1,0 +1,209 @@
+//! Blobs: bytes that are named by their SHA-256, in a folder now and in S3-compatible storage later.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use camino::{Utf8Path, Utf8PathBuf};
+use futures::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::private::private_dir;
+use super::text::text_column;
+use crate::error::Context;
+use crate::{Error, Result, ownership};
+
+/// A blob's name: the SHA-256 of its bytes, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BlobKey(String);
+
+text_column!(BlobKey);
+
+impl BlobKey {
+    /// The name of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex::encode(Sha256::digest(bytes)))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Blobs lie in folders by their first two digits, so that no folder grows too long.
+    fn path(&self) -> Path {
+        Path::from(format!("{}/{}", &self.0[..2], self.0))
+    }
+}
+
+impl fmt::Display for BlobKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for BlobKey {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::try_from(text.to_owned())
+    }
+}
+
+impl TryFrom<String> for BlobKey {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        let legal = text.len() == 64 && text.bytes().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(&c));
+        if legal { Ok(Self(text)) } else { Err(Error::input(format!("{text:?} is not a blob's key"))) }
+    }
+}
+
+impl From<BlobKey> for String {
+    fn from(key: BlobKey) -> Self {
+        key.0
+    }
+}
+
+/// The blobs of one fleet. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Blobs {
+    dir: Utf8PathBuf,
+    store: Arc<LocalFileSystem>,
+}
+
+impl Blobs {
+    pub(super) fn open(dir: &Utf8Path) -> Result<Self> {
+        private_dir(dir)?;
+        let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(&format!("opening {dir}"), error))?;
+        Ok(Self { dir: dir.to_owned(), store: Arc::new(store) })
+    }
+
+    /// Keeps bytes; they are on disk when this returns. Keeping them twice is keeping them once.
+    ///
+    /// # Errors
+    /// Fails where the folder cannot be written.
+    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<BlobKey> {
+        let bytes = bytes.into();
+        let key = BlobKey::of(&bytes);
+        if !self.exists(&key).await? {
+            // The store writes aside and renames, so that a blob is whole or not there.
+            self.store
+                .put(&key.path(), PutPayload::from_bytes(bytes))
+                .await
+                .map_err(|error| failed(&format!("writing the blob {key}"), error))?;
+            self.sync(&key).await?;
+        }
+        Ok(key)
+    }
+
+    /// A blob's bytes, checked against its name.
+    ///
+    /// # Errors
+    /// Fails where there is no such blob, and where its bytes are no longer what was kept.
+    pub async fn get(&self, key: &BlobKey) -> Result<Bytes> {
+        let reading = |error| failed(&format!("reading the blob {key}"), error);
+        let bytes = self.store.get(&key.path()).await.map_err(reading)?.bytes().await.map_err(reading)?;
+        if BlobKey::of(&bytes) != *key {
+            return Err(Error::failed(format!("the blob {key} is damaged"))
+                .hint("restore it from a backup with `stead restore`"));
+        }
+        Ok(bytes)
+    }
+
+    /// Whether a blob is kept.
+    ///
+    /// # Errors
+    /// Fails where the folder cannot be read.
+    pub async fn exists(&self, key: &BlobKey) -> Result<bool> {
+        match self.store.head(&key.path()).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed(&format!("looking for the blob {key}"), error)),
+        }
+    }
+
+    /// Deletes a blob; one that is not there is deleted already.
+    ///
+    /// # Errors
+    /// Fails where the folder cannot be written.
+    pub async fn delete(&self, key: &BlobKey) -> Result<()> {
+        match self.store.delete(&key.path()).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&format!("deleting the blob {key}"), error)),
+        }
+    }
+
+    /// The keys of all blobs, in order.
+    ///
+    /// # Errors
+    /// Fails where the folder cannot be read.
+    pub async fn list(&self) -> Result<Vec<BlobKey>> {
+        let found: Vec<_> =
+            self.store.list(None).try_collect().await.map_err(|error| failed("listing the blobs", error))?;
+        let mut keys: Vec<BlobKey> = found.iter().filter_map(|meta| meta.location.filename()?.parse().ok()).collect();
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// `object_store` renames without a sync; a record that names the blob must not survive a power cut that the blob
+    /// does not.
+    async fn sync(&self, key: &BlobKey) -> Result<()> {
+        let file = self.dir.join(key.path().as_ref());
+        let synced = tokio::task::spawn_blocking(move || {
+            let folder = file.parent().unwrap_or(&file);
+            ownership::inherit(folder)?;
+            ownership::inherit(&file)?;
+            std::fs::File::open(&file)?.sync_all()?;
+            let synced = file.ancestors().skip(1).take(2).try_for_each(|dir| std::fs::File::open(dir)?.sync_all());
+            synced.context("syncing a blob")
+        });
+        synced.await.map_err(|error| Error::failed("writing a blob").because(error))?
+    }
+}
+
+fn failed(doing: &str, error: object_store::Error) -> Error {
+    match &error {
+        object_store::Error::NotFound { .. } => Error::failed(format!("{doing}: it is not there")),
+        other => {
+            // The operating system's own error says more, and brings its hint.
+            let mut cause = std::error::Error::source(other);
+            while let Some(error) = cause {
+                if let Some(io) = error.downcast_ref::<std::io::Error>() {
+                    return Error::from(std::io::Error::new(io.kind(), io.to_string())).context(doing);
+                }
+                cause = error.source();
+            }
+            Error::failed(doing).because(error)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn blobs_are_named_by_content_and_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(Utf8Path::from_path(dir.path()).unwrap()).unwrap();
+        let key = blobs.put("hello").await.unwrap();
+        assert_eq!(blobs.put("hello").await.unwrap(), key);
+        assert_eq!(blobs.get(&key).await.unwrap(), "hello");
+        assert_eq!(blobs.list().await.unwrap(), std::slice::from_ref(&key));
+
+        std::fs::write(dir.path().join(key.path().as_ref()), "hellO").unwrap();
+        assert!(blobs.get(&key).await.unwrap_err().to_string().contains("damaged"));
+        blobs.delete(&key).await.unwrap();
+        blobs.delete(&key).await.unwrap();
+        assert!(!blobs.exists(&key).await.unwrap());
+        assert!(blobs.get(&key).await.unwrap_err().to_string().contains("not there"));
+        assert!("../../etc/passwd".parse::<BlobKey>().is_err());
+    }
+}

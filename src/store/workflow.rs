@@ -1,0 +1,107 @@
+//! The record of workflows and their steps.
+
+use serde::Serialize;
+
+use super::text::words;
+use crate::clock::Timestamp;
+use crate::id::{RevisionId, WorkflowId};
+
+words! {
+    /// Where a workflow stands.
+    WorkflowState {
+        /// Waits for a worker.
+        Queued = "queued",
+        /// Rolls forward.
+        Running = "running",
+        /// All steps are done.
+        Succeeded = "succeeded",
+        /// A step failed; what was done is being undone.
+        Unwinding = "unwinding",
+        /// A step failed, and all was undone.
+        Failed = "failed",
+        /// Neither forward nor back: a person has to look at it.
+        Parked = "parked",
+    }
+}
+
+impl WorkflowState {
+    /// Whether nothing more will happen by itself.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Parked)
+    }
+}
+
+words! {
+    /// Where a step stands.
+    StepState {
+        /// Its turn has not come.
+        Pending = "pending",
+        /// It was begun; after a crash it is run again.
+        Running = "running",
+        /// It is done.
+        Done = "done",
+        /// It failed for good, and may have half acted.
+        Failed = "failed",
+        /// Its undo was begun; after a crash it is run again.
+        Undoing = "undoing",
+        /// It was undone.
+        Undone = "undone",
+    }
+}
+
+/// A durable sequence of steps.
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+pub struct WorkflowRecord {
+    /// Its id.
+    pub id: WorkflowId,
+    /// The flow's name (`provision`).
+    pub kind: String,
+    /// The id, as text, of what it is about. One live workflow per kind and subject.
+    pub subject: String,
+    /// The flow's input; never a secret.
+    #[sqlx(json)]
+    pub params: serde_json::Value,
+    /// The revision that it is pinned to.
+    pub revision_id: Option<RevisionId>,
+    /// Where it stands.
+    pub state: WorkflowState,
+    /// The fence of the last lease; fences grow over the whole fleet.
+    #[sqlx(try_from = "i64")]
+    pub fence: u64,
+    /// The process that holds the lease.
+    pub holder: Option<String>,
+    /// When the lease runs out unless it is renewed.
+    pub lease_until: Option<Timestamp>,
+    /// Why it failed or was parked.
+    pub error: Option<String>,
+    /// When it was enqueued.
+    pub created_at: Timestamp,
+    /// When its record last changed; set by the store.
+    pub updated_at: Timestamp,
+    /// When it was over.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// One step of a workflow.
+#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+pub struct StepRecord {
+    /// The workflow.
+    pub workflow_id: WorkflowId,
+    /// 0, 1, … in the order of the flow.
+    pub position: u32,
+    /// The step's name, unique within the flow.
+    pub name: String,
+    /// Where it stands.
+    pub state: StepState,
+    /// How often it was begun.
+    pub attempt: u32,
+    /// What it gave to later steps.
+    #[sqlx(json(nullable))]
+    pub output: Option<serde_json::Value>,
+    /// Why its last attempt failed.
+    pub error: Option<String>,
+    /// When it was first begun.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}

@@ -1,0 +1,169 @@
+//! The one writer: a task that takes writes in turn and commits them in groups.
+//!
+//! With `synchronous=FULL` a commit costs a sync to disk. Writes that arrive while one is under way share the next: each
+//! runs in a savepoint of its own, so that one that fails takes nothing with it, and all are answered after the commit.
+
+use std::ops::{Deref, DerefMut};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use sqlx::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::{Reader, database};
+use crate::clock::{Clock, Timestamp};
+use crate::{Error, Result};
+
+/// More than this many writes do not share a commit, so that the first does not wait for too many others.
+const GROUP: usize = 64;
+
+/// A transaction that is being written. Reads through [`Deref`] to [`Reader`].
+pub struct Tx {
+    reader: Reader,
+    clock: Arc<dyn Clock>,
+}
+
+impl Tx {
+    /// The present moment, by the store's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    async fn statement(&mut self, sql: &'static str) -> Result<()> {
+        sqlx::query(sql).execute(self.reader.sqlite()).await.map_err(|error| database("writing the store", error))?;
+        Ok(())
+    }
+}
+
+impl Deref for Tx {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.reader
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut Reader {
+        &mut self.reader
+    }
+}
+
+/// A write that waits for its turn.
+trait Job: Send {
+    /// Runs the work; whether it succeeded.
+    fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool>;
+    /// Answers whoever waits: with the work's own result, or with why its transaction could not be committed.
+    fn answer(self: Box<Self>, uncommitted: Option<&Error>);
+}
+
+struct Write<T, F> {
+    work: Option<F>,
+    result: Option<Result<T>>,
+    waiting: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Job for Write<T, F>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+{
+    fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            // A panic in one write must not end the task that all others wait for.
+            let result = AssertUnwindSafe(async move { work(tx).await }).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| Err(Error::failed("a write to the store panicked")));
+            let succeeded = result.is_ok();
+            self.result = Some(result);
+            succeeded
+        })
+    }
+
+    fn answer(self: Box<Self>, uncommitted: Option<&Error>) {
+        let result = match (self.result, uncommitted) {
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(value)), None) => Ok(value),
+            (_, why) => {
+                let why = why.map(|error| (error.one_line(), error.hints().to_vec())).unwrap_or_default();
+                Err(why
+                    .1
+                    .into_iter()
+                    .fold(Error::failed(format!("nothing was written: {}", why.0)), |error, hint| error.hint(hint)))
+            }
+        };
+        // Whoever asked may have gone; the write stands.
+        let _ = self.waiting.send(result);
+    }
+}
+
+/// The handle of the writer task.
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+    task: JoinHandle<()>,
+}
+
+impl Writer {
+    pub(super) fn start(connection: SqliteConnection, clock: Arc<dyn Clock>) -> Self {
+        let (jobs, queue) = mpsc::channel(GROUP);
+        let tx = Tx { reader: Reader::of_writer(connection), clock };
+        Self { jobs, task: tokio::spawn(serve(tx, queue)) }
+    }
+
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
+    {
+        let (waiting, answer) = oneshot::channel();
+        let job = Box::new(Write { work: Some(work), result: None, waiting });
+        let gone = || Error::failed("the store is closed");
+        self.jobs.send(job).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    pub(super) async fn stop(self) {
+        drop(self.jobs);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the store's writer");
+        }
+    }
+}
+
+async fn serve(mut tx: Tx, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    let mut group = Vec::new();
+    while queue.recv_many(&mut group, GROUP).await > 0 {
+        let outcome = commit(&mut tx, &mut group).await;
+        for job in group.drain(..) {
+            job.answer(outcome.as_ref().err());
+        }
+    }
+    tx.reader.close().await;
+}
+
+async fn commit(tx: &mut Tx, group: &mut [Box<dyn Job>]) -> Result<()> {
+    // IMMEDIATE takes the write lock at once, where the busy time-out applies; a read lock that is upgraded later fails.
+    tx.statement("BEGIN IMMEDIATE").await?;
+    let outcome = async {
+        for job in group {
+            tx.statement("SAVEPOINT job").await?;
+            if !job.run(tx).await {
+                // Fails where SQLite itself has rolled the transaction back (a full disk, an I/O error): then nothing of
+                // the group may be acknowledged.
+                tx.statement("ROLLBACK TO job").await?;
+            }
+            tx.statement("RELEASE job").await?;
+        }
+        tx.statement("COMMIT").await
+    }
+    .await;
+    if outcome.is_err()
+        && let Err(error) = tx.statement("ROLLBACK").await
+    {
+        tracing::debug!(%error, "the transaction was rolled back already");
+    }
+    outcome
+}

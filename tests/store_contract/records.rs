@@ -1,0 +1,247 @@
+//! Records: what is written is read, and what must not be is refused.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use serde_json::json;
+use stead::clock::{Clock, SystemClock};
+use stead::id::{FleetId, RevisionId, SecretId, WorkflowId};
+use stead::store::{
+    BlobKey, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeState, SecretRecord, SecretState, StepRecord,
+    StepState, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
+};
+use stead::wire::envelope::Envelope;
+
+use crate::{World, open};
+
+#[tokio::test]
+async fn the_store_is_its_owners_alone_and_one_fleets() {
+    let world = World::new().await;
+    let mode = |name: &str| std::fs::metadata(world.store.dir().join(name)).unwrap().permissions().mode() & 0o777;
+    let modes = ["", "blobs", "store.db", "store.db-wal"].map(mode);
+    assert_eq!(modes, [0o700, 0o700, 0o600, 0o600]);
+
+    world.store.bind_fleet(&world.fleet).await.unwrap();
+    let error = world.store.bind_fleet(&FleetId::mint()).await.unwrap_err();
+    assert!(error.to_string().contains(world.fleet.as_str()), "{error}");
+}
+
+#[tokio::test]
+async fn revisions_are_numbered_and_equal_ones_published_once() {
+    let world = World::new().await;
+    let blob = BlobKey::of(b"files");
+    let mut published = Vec::new();
+    for digest in ["a", "a", "b", "a"] {
+        let blob = blob.clone();
+        let publish =
+            world.store.write(move |tx| Box::pin(async move { tx.publish(digest, &blob, "local:root").await }));
+        published.push(publish.await.unwrap());
+    }
+    let numbers: Vec<_> = published.iter().map(|(revision, new)| (revision.number, *new)).collect();
+    assert_eq!(numbers, [(1, true), (1, false), (2, true), (3, true)]);
+    let mut reader = world.store.read().await.unwrap();
+    assert_eq!(reader.latest_revision().await.unwrap().unwrap(), published[3].0);
+    assert_eq!(reader.revision(published[0].0.id).await.unwrap().unwrap(), published[1].0);
+    assert_eq!(reader.revision(RevisionId::new()).await.unwrap(), None);
+    assert_eq!(reader.revisions().await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_slug_is_unique_without_case_until_its_workspace_is_gone() {
+    let world = World::new().await;
+    let (mut acme, _) = world.with_node("acme").await;
+    let twin = Workspace::new("ACME", "starter", ManagedBy::Api, SystemClock.now());
+    let insert =
+        |twin: Workspace| world.store.write(move |tx| Box::pin(async move { tx.insert_workspace(&twin).await }));
+    let error = insert(twin.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("\"ACME\""), "{error}");
+    assert_eq!(error.kind().exit_code(), 2);
+
+    acme.state = WorkspaceState::Gone;
+    let gone = acme.clone();
+    world.store.write(move |tx| Box::pin(async move { tx.update_workspace(&gone).await })).await.unwrap();
+    insert(twin.clone()).await.unwrap();
+    let mut reader = world.store.read().await.unwrap();
+    assert_eq!(reader.workspace_by_slug("Acme").await.unwrap().unwrap().id, twin.id);
+    assert_eq!(reader.workspaces(Listed::Live).await.unwrap(), [twin]);
+    assert_eq!(reader.workspaces(Listed::All).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_nodes_record_comes_back_and_refuses_a_lower_fence() {
+    let world = World::new().await;
+    let (workspace, mut node) = world.with_node("acme").await;
+    node.state = NodeState::Ready;
+    node.addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+    node.host_key = Some("ssh-ed25519 AAAA".into());
+    node.verified = true;
+    node.details = json!({"machine": "m-1"});
+    node.fence = 7;
+    let update = |node: Node| world.store.write(move |tx| Box::pin(async move { tx.update_node(&node).await }));
+    update(node.clone()).await.unwrap();
+    let found = world.store.read().await.unwrap().node_of(workspace.id).await.unwrap().unwrap();
+    node.updated_at = found.updated_at;
+    assert_eq!(found, node);
+    assert_eq!(world.store.read().await.unwrap().node_by_mark(&node.mark).await.unwrap().unwrap(), node);
+
+    let stale = Node { fence: 6, state: NodeState::Gone, ..node.clone() };
+    let error = update(stale).await.unwrap_err();
+    assert!(error.to_string().contains("taken over by another program (fence 7, ours is 6)"), "{error}");
+
+    let second = Node::new(&world.fleet, workspace.id, "local", "local", SystemClock.now());
+    let insert = |node: Node| world.store.write(move |tx| Box::pin(async move { tx.insert_node(&node).await }));
+    assert!(insert(second.clone()).await.unwrap_err().to_string().contains("has a node already"));
+    update(Node { state: NodeState::Gone, ..node }).await.unwrap();
+    insert(second.clone()).await.unwrap();
+    assert_eq!(world.store.read().await.unwrap().nodes(Listed::Live).await.unwrap(), [second]);
+}
+
+#[tokio::test]
+async fn secrets_keep_the_newest_and_envelopes_go_when_acknowledged_or_late() {
+    let world = World::new().await;
+    let (workspace, node) = world.with_node("acme").await;
+    let now = SystemClock.now();
+    let secret = |version| SecretRecord {
+        id: SecretId::new(),
+        workspace_id: workspace.id,
+        name: "KEY".into(),
+        version,
+        fingerprint: format!("f{version}"),
+        masked_tail: None,
+        salt: "00".into(),
+        state: SecretState::Vault,
+        node_id: None,
+        delivered_at: None,
+        created_at: now,
+        updated_at: now,
+    };
+    let put = |secret: SecretRecord| world.store.write(move |tx| Box::pin(async move { tx.put_secret(&secret).await }));
+    put(secret(1)).await.unwrap();
+    put(secret(2)).await.unwrap();
+    assert!(put(secret(1)).await.is_err(), "an older value");
+    let found = world.store.read().await.unwrap().secrets(workspace.id).await.unwrap();
+    assert_eq!(found.iter().map(|s| s.fingerprint.as_str()).collect::<Vec<_>>(), ["f2"]);
+
+    let envelope = move |version, seconds| EnvelopeRecord {
+        node_id: node.id,
+        name: "KEY".into(),
+        version,
+        envelope: Envelope {
+            fleet: "fl_testtest".into(),
+            node: node.id.to_string(),
+            name: "KEY".into(),
+            version,
+            ciphertext: String::new(),
+            signature: String::new(),
+        },
+        expires_at: now + chrono::TimeDelta::seconds(seconds),
+    };
+    let expired = world.store.write(move |tx| {
+        Box::pin(async move {
+            for envelope in [envelope(1, 60), envelope(2, 60), envelope(3, 60), envelope(4, -60)] {
+                tx.put_envelope(&envelope).await?;
+            }
+            tx.acknowledge_envelope(node.id, "KEY", 2).await?;
+            tx.expire_envelopes().await
+        })
+    });
+    assert_eq!(expired.await.unwrap(), 1);
+    let left = world.store.read().await.unwrap().envelopes(node.id, now).await.unwrap();
+    assert_eq!(left.iter().map(|e| e.envelope.version).collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
+async fn an_image_is_recorded_by_its_key() {
+    let world = World::new().await;
+    let image = Image {
+        key: "k1".into(),
+        name: "agent-node".into(),
+        suite: "trixie".into(),
+        arch: "amd64".into(),
+        size: 1 << 33,
+        location: "/var/cache/x".into(),
+        built_at: SystemClock.now(),
+        build_seconds: 80,
+    };
+    let put = image.clone();
+    let written = world.store.write(move |tx| {
+        Box::pin(async move {
+            tx.put_image(&put).await?;
+            tx.put_image(&put).await
+        })
+    });
+    written.await.unwrap();
+    assert_eq!(world.store.read().await.unwrap().image("k1").await.unwrap(), Some(image.clone()));
+    assert_eq!(world.store.read().await.unwrap().images().await.unwrap(), [image]);
+    world.store.write(|tx| Box::pin(async move { tx.delete_image("k1").await })).await.unwrap();
+    assert_eq!(world.store.read().await.unwrap().image("k1").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_workflow_is_written_only_under_its_latest_fence() {
+    let world = World::new().await;
+    let now = SystemClock.now();
+    let workflow = WorkflowRecord {
+        id: WorkflowId::new(),
+        kind: "provision".into(),
+        subject: "nd_1".into(),
+        params: json!({"a": 1}),
+        revision_id: None,
+        state: WorkflowState::Queued,
+        fence: 0,
+        holder: None,
+        lease_until: None,
+        error: None,
+        created_at: now,
+        updated_at: now,
+        ended_at: None,
+    };
+    let (first, until) = (workflow.clone(), now + Duration::from_secs(30));
+    let id = workflow.id;
+    let written = world.store.write(move |tx| {
+        Box::pin(async move {
+            tx.insert_workflow(&first).await?;
+            let old = tx.lease_workflow(id, "a", until).await?;
+            let new = tx.lease_workflow(id, "b", until).await?;
+            assert!(new > old);
+            let step = StepRecord {
+                workflow_id: id,
+                position: 0,
+                name: "create".into(),
+                state: StepState::Done,
+                attempt: 1,
+                output: Some(json!({"x": [1]})),
+                error: None,
+                started_at: Some(now),
+                ended_at: None,
+            };
+            assert!(!tx.put_step(&step, old).await?);
+            assert!(tx.put_step(&step, new).await?);
+            assert!(!tx.renew_lease(id, old, until).await?);
+            assert!(tx.renew_lease(id, new, until).await?);
+            let record = WorkflowRecord { fence: old, state: WorkflowState::Failed, ..first };
+            assert!(!tx.update_workflow(&record).await?);
+            assert_eq!(tx.steps(id).await?, [step]);
+            Ok(())
+        })
+    });
+    written.await.unwrap();
+    let mut reader = world.store.read().await.unwrap();
+    let live = reader.live_workflow("provision", "nd_1").await.unwrap().unwrap();
+    assert_eq!((live.id, live.state, live.holder.as_deref()), (id, WorkflowState::Queued, Some("b")));
+    assert_eq!(reader.workflows(Listed::Live).await.unwrap(), [live]);
+    drop(reader);
+    let twin = WorkflowRecord { id: WorkflowId::new(), ..workflow };
+    let twin = world.store.write(move |tx| Box::pin(async move { tx.insert_workflow(&twin).await }));
+    assert!(twin.await.is_err(), "one live workflow per kind and subject");
+}
+
+#[tokio::test]
+async fn a_reader_sees_one_state_while_others_write() {
+    let world = World::new().await;
+    let mut reader = world.store.read().await.unwrap();
+    assert!(reader.workspaces(Listed::All).await.unwrap().is_empty());
+    world.with_node("acme").await;
+    assert!(reader.nodes(Listed::All).await.unwrap().is_empty(), "as it was when reading began");
+    assert_eq!(open(world.store.dir()).await.read().await.unwrap().nodes(Listed::All).await.unwrap().len(), 1);
+}
