@@ -37,6 +37,10 @@ pub mod node;
 #[cfg(feature = "control")]
 pub mod store;
 
+// Storey 4: the chained log.
+#[cfg(feature = "control")]
+pub mod audit;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.
