@@ -41,6 +41,10 @@ pub mod store;
 #[cfg(feature = "control")]
 pub mod audit;
 
+// Storey 5: the fleet's files; templates; secrets and their keys; SSH.
+#[cfg(feature = "control")]
+pub mod fleet;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.
