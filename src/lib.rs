@@ -44,6 +44,8 @@ pub mod audit;
 // Storey 5: the fleet's files; templates; secrets and their keys; SSH.
 #[cfg(feature = "control")]
 pub mod fleet;
+#[cfg(feature = "control")]
+pub mod render;
 
 pub use error::{Error, Kind, Result};
 
