@@ -46,6 +46,8 @@ pub mod audit;
 pub mod fleet;
 #[cfg(feature = "control")]
 pub mod render;
+#[cfg(feature = "control")]
+pub mod secrets;
 
 pub use error::{Error, Kind, Result};
 
