@@ -48,6 +48,8 @@ pub mod fleet;
 pub mod render;
 #[cfg(feature = "control")]
 pub mod secrets;
+#[cfg(feature = "control")]
+pub mod ssh;
 
 pub use error::{Error, Kind, Result};
 

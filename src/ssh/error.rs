@@ -1,0 +1,128 @@
+//! Why a connection did not come about.
+
+use std::net::SocketAddr;
+
+use crate::Error;
+use crate::keypair::{self, PublicKey};
+
+/// Why a connection did not come about.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// Nothing listens on the port.
+    #[error("{at} refuses connections")]
+    Refused {
+        /// Where.
+        at: SocketAddr,
+    },
+    /// No answer in time.
+    #[error("{at} did not answer within {seconds} s while {step}")]
+    TimedOut {
+        /// Where.
+        at: SocketAddr,
+        /// How long was waited, in seconds.
+        seconds: u64,
+        /// What was waited for.
+        step: &'static str,
+    },
+    /// No way leads there.
+    #[error("{at} cannot be reached")]
+    Unreachable {
+        /// Where.
+        at: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The peer closed the connection before the login was through, as sshd does while its machine boots.
+    #[error("{at} closed the connection while {step}")]
+    Dropped {
+        /// Where.
+        at: SocketAddr,
+        /// What was under way.
+        step: &'static str,
+    },
+    /// The peer proved another host key than those that are accepted.
+    #[error(
+        "{at} answers with the host key {}, which is not this node's ({})",
+        keypair::fingerprint(.presented),
+        .expected.join(" or ")
+    )]
+    WrongHostKey {
+        /// Where.
+        at: SocketAddr,
+        /// The key that it proved.
+        presented: Box<PublicKey>,
+        /// The fingerprints of the accepted keys.
+        expected: Vec<String>,
+    },
+    /// The peer does not let this key in.
+    #[error("{at} does not let the key {fingerprint} log in as {user}")]
+    UserKeyRefused {
+        /// Where.
+        at: SocketAddr,
+        /// As whom.
+        user: String,
+        /// The fingerprint of the key that was offered.
+        fingerprint: String,
+    },
+    /// The two sides do not understand each other.
+    #[error("no SSH connection to {at}")]
+    Protocol {
+        /// Where.
+        at: SocketAddr,
+        /// What the SSH library says.
+        source: Box<russh::Error>,
+    },
+    /// The target has no address.
+    #[error("the node has no address")]
+    NoAddress,
+}
+
+impl ConnectError {
+    /// Whether the same attempt may succeed a little later: the node boots, or is not there yet. Never so for a wrong host
+    /// key, nor for a key that is refused.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } | Self::Dropped { .. } => true,
+            Self::WrongHostKey { .. } | Self::UserKeyRefused { .. } | Self::Protocol { .. } | Self::NoAddress => false,
+        }
+    }
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        let hints: &[&str] = match &error {
+            ConnectError::Refused { .. } => &["look whether the node runs and its sshd with it: `stead node logs`"],
+            ConnectError::TimedOut { .. } | ConnectError::Unreachable { .. } => &[
+                "look whether the node runs: `stead node show`",
+                "look whether a firewall between here and there lets this machine's address through",
+            ],
+            ConnectError::Dropped { .. } => {
+                &["sshd does this while its machine boots and when it has too many logins at once: try again"]
+            }
+            ConnectError::WrongHostKey { .. } => &[
+                "nothing was sent: another machine may have taken this address, or someone sits in between",
+                "do not go on before you know which; compare with the fingerprint on the provider's console",
+                "if the node is lost and you want another in its place: `stead down WORKSPACE`, then `stead up WORKSPACE`",
+            ],
+            ConnectError::UserKeyRefused { .. } => &[
+                "look whether the user exists there and has this key in its authorized_keys",
+                "for a machine of your own: set `user` and `identity` of the workspace to a login that works with `ssh`",
+            ],
+            ConnectError::Protocol { .. } => {
+                &["look whether an SSH server listens there, and which algorithms it offers"]
+            }
+            ConnectError::NoAddress => &["`stead node show` tells what is known about the node"],
+        };
+        let message = error.to_string();
+        let mut converted = Error::failed(message);
+        for hint in hints {
+            converted = converted.hint(*hint);
+        }
+        match error {
+            ConnectError::Unreachable { source, .. } => converted.because(source),
+            ConnectError::Protocol { source, .. } => converted.because(source),
+            _ => converted,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! A session with the node agent: frames over one SSH channel.
+
+use std::time::Duration;
+
+use bytes::Buf;
+use serde::de::DeserializeOwned;
+
+use super::agent::MISSING;
+use super::client::Client;
+use super::process::Process;
+use crate::wire::message::{Hello, Reply, Request, Welcome};
+use crate::wire::plan::TaskEvent;
+use crate::wire::{PROTOCOL, frame};
+use crate::{Error, Result};
+
+/// How long an agent may take to end once it was told that nothing more comes.
+const PARTING: Duration = Duration::from_secs(5);
+/// The length before a frame, in bytes.
+const LENGTH_LEN: usize = 4;
+/// The most that may wait unread: one frame, and what came along with its end.
+const MAX_UNREAD: usize = frame::MAX_LEN + (1 << 20);
+
+/// A session with the node agent. Requests are answered one after the other.
+pub struct NodeSession {
+    client: Client,
+    process: Process,
+    welcome: Welcome,
+    /// Set while a request is under way. A caller that gave up waiting leaves it set, and the answer that is still to
+    /// come must not be taken for that of the next request.
+    busy: bool,
+}
+
+/// How the start of an agent ended.
+pub(super) enum Opened {
+    Session(Box<NodeSession>),
+    AgentMissing,
+}
+
+impl NodeSession {
+    pub(super) async fn open(client: &Client, command: &str, hello: &Hello) -> Result<Opened> {
+        let mut process = Process::start(client, command).await?;
+        // An agent that is not there does not read: its status tells more than the lost pipe.
+        let _ = process.send(frame::encode(hello)?.into()).await;
+        let Some(first) = next::<serde_json::Value>(&mut process).await? else {
+            return match process.status() {
+                Some(MISSING) => Ok(Opened::AgentMissing),
+                Some(_) => Err(client.agent_did_not_start(&process)),
+                None => Err(process.lost(&format!("the node agent on {client} was started"))),
+            };
+        };
+        let not_ours = |error: serde_json::Error| {
+            Error::failed(format!("the node agent on {client} greets in another way than protocol {PROTOCOL} does"))
+                .because(error)
+        };
+        if first.get("is").is_some() {
+            return Err(match serde_json::from_value(first).map_err(not_ours)? {
+                Reply::Refused { message, hints } | Reply::Failed { message, hints } => {
+                    told(message, hints).context(format!("the node agent on {client} refuses the session"))
+                }
+                _ => Error::failed(format!("the node agent on {client} answers before it was asked")),
+            });
+        }
+        let welcome: Welcome = serde_json::from_value(first).map_err(not_ours)?;
+        if welcome.protocol != PROTOCOL {
+            return Err(Error::failed(format!(
+                "the node agent on {client} (version {}) speaks protocol {}, this program speaks {PROTOCOL}",
+                welcome.version, welcome.protocol
+            )));
+        }
+        Ok(Opened::Session(Box::new(Self { client: client.clone(), process, welcome, busy: false })))
+    }
+
+    /// How the agent greeted.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// The connection that the session runs over.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks for something, hands every event on, and returns the closing reply.
+    ///
+    /// Where the future is dropped before it is done, the session is spent, and later requests fail.
+    ///
+    /// # Errors
+    /// Fails where the node says that the request failed (with the node's own words and hints), or where the connection is
+    /// lost.
+    pub async fn request(&mut self, request: Request, on_event: &mut (dyn FnMut(TaskEvent) + Send)) -> Result<Reply> {
+        if self.busy {
+            return Err(Error::failed(format!("the session with {} was left in the middle of a request", self.client))
+                .hint("run the same command again"));
+        }
+        let frame = frame::encode(&request)?;
+        self.busy = true;
+        // Where sending fails, the agent has ended, and what it said last tells why.
+        let sent = self.process.send(frame.into()).await;
+        loop {
+            let Some(reply) = next(&mut self.process).await? else {
+                return Err(match (sent, self.process.has_ended_by_itself()) {
+                    (_, true) => {
+                        let error = Error::failed(format!(
+                            "the node agent on {} ended in the middle of a request: {}",
+                            self.client,
+                            self.process.ending()
+                        ));
+                        match self.process.stderr() {
+                            stderr if stderr.is_empty() => error,
+                            stderr => error.because(stderr),
+                        }
+                    }
+                    (Err(error), false) => error.context(format!("the connection to {} was lost", self.client)),
+                    (Ok(()), false) => self.process.lost(&format!("the node agent on {} worked", self.client)),
+                });
+            };
+            match reply {
+                Reply::Event { event } => on_event(*event),
+                Reply::Failed { message, hints } => {
+                    self.busy = false;
+                    return Err(told(message, hints));
+                }
+                Reply::Refused { message, hints } => {
+                    return Err(
+                        told(message, hints).context(format!("the node agent on {} ended the session", self.client))
+                    );
+                }
+                reply => {
+                    self.busy = false;
+                    return Ok(reply);
+                }
+            }
+        }
+    }
+
+    /// Ends the session and waits until the agent has ended; the connection stays.
+    pub async fn close(mut self) {
+        self.process.end_input().await;
+        // An agent that does not end in time is ended by the connection's end.
+        let _ = tokio::time::timeout(PARTING, self.process.finish()).await;
+    }
+}
+
+fn told(message: String, hints: Vec<String>) -> Error {
+    hints.into_iter().fold(Error::failed(message), Error::hint)
+}
+
+/// Reads one frame; `None` where the stream ended between two.
+async fn next<T: DeserializeOwned>(process: &mut Process) -> Result<Option<T>> {
+    loop {
+        if let Some(&header) = process.stdout().first_chunk::<LENGTH_LEN>() {
+            let length = frame::length(header)?;
+            if process.stdout().len() >= LENGTH_LEN + length {
+                let buffer = process.stdout();
+                buffer.advance(LENGTH_LEN);
+                return frame::decode(&buffer.split_to(length)).map(Some);
+            }
+        }
+        if !process.receive(MAX_UNREAD).await? {
+            let rest = process.stdout();
+            // Fewer bytes than a length, from a process that ended: text, not a frame.
+            if rest.is_empty() || process.has_ended_by_itself() {
+                return Ok(None);
+            }
+            return Err(process.lost("a frame was read"));
+        }
+    }
+}
