@@ -51,6 +51,10 @@ pub mod secrets;
 #[cfg(feature = "control")]
 pub mod ssh;
 
+// Storey 6: playbooks.
+#[cfg(feature = "control")]
+pub mod playbook;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

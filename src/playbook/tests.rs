@@ -1,0 +1,159 @@
+//! Playbooks good and bad, compiled.
+
+use serde_json::json;
+
+use super::*;
+use crate::fleet::files::File;
+use crate::wire::plan::{Loop, Step, Task};
+
+fn files(own: &[(&str, &str)]) -> FileSet {
+    FileSet::with_shipped(
+        own.iter().map(|(path, text)| ((*path).into(), File { content: text.as_bytes().into(), executable: false })),
+    )
+}
+
+fn compile_text(text: &str) -> Result<Plan> {
+    let own = [
+        ("playbooks/t.yaml", text),
+        ("templates/a.tera", "x {{ y }}"),
+        ("files/f", "content"),
+        ("templates/bad.tera", "ok\n{{ x | nofilter }}"),
+    ];
+    compile(&files(&own), &["t".to_owned()], Vars::new())
+}
+
+fn tasks(plan: &Plan) -> Vec<&Task> {
+    fn all<'a>(steps: &'a [Step], found: &mut Vec<&'a Task>) {
+        for step in steps {
+            match step {
+                Step::Task(task) => found.push(task),
+                Step::Block(block) => {
+                    [&block.tasks, &block.rescue, &block.always].iter().for_each(|steps| all(steps, found))
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    plan.plays.iter().for_each(|play| all(&play.steps, &mut found));
+    found
+}
+
+#[test]
+fn a_playbook_becomes_a_plan() {
+    let plan = compile_text(
+        "name: t
+vars: {who: me}
+tasks:
+  - name: one
+    directory: {path: /srv/app, owner: \"{{ who }}\", mode: \"0750\"}
+    when: facts.os.id == \"debian\"
+    notify: [again]
+  - file: {path: \"/etc/{{ item }}\", source: files/f}
+    loop: [a, b]
+  - template: {path: /etc/a, template: a.tera}
+  - block:
+      tasks:
+        - command: {argv: [\"true\"]}
+          when: x is defined
+          changed_when: false
+      rescue:
+        - package: {names: curl}
+          loop: \"{{ names }}\"
+    when: [who == \"me\", \"true\"]
+handlers:
+  - name: again
+    service: {name: app, state: restarted}
+",
+    )
+    .unwrap();
+    let tasks = tasks(&plan);
+    assert_eq!(
+        tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(),
+        ["one", "file /etc/{{ item }}", "template /etc/a", "command true", "package curl"]
+    );
+    assert_eq!(tasks[0].origin, "playbooks/t.yaml:4");
+    assert!(matches!(&tasks[1].loop_, Some(Loop::Items(items)) if items.len() == 2));
+    assert_eq!(tasks[3].when.as_deref(), Some("(who == \"me\") and (true) and (x is defined)"));
+    assert_eq!(tasks[3].changed_when.as_deref(), Some("false"));
+    assert!(matches!(&tasks[4].loop_, Some(Loop::Expression(names)) if names == "names"));
+    assert_eq!(plan.blobs.len(), 2);
+    assert_eq!(plan.plays[0].handlers[0].name, "again");
+    assert_eq!(json!(plan.plays[0].vars), json!({"who": "me"}));
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place_in_one_run() {
+    let error = compile_text(
+        "tasks:
+  - pakage: {names: [curl]}
+  - file: {path: etc/a, content: x, mode: 0644}
+  - file: {path: /a, contents: x}
+  - service: {name: x, state: running}
+  - template: {path: /a, template: b.tera}
+  - template: {path: /a, template: bad.tera}
+  - file: {path: /a, source: files/g}
+  - directory: {path: \"/{{ x\"}
+  - command: {argv: [x]}
+    loop: 5
+    notify: nobody
+  - command: {argv: [x], shell: y}
+    when: \"{{ x }}\"
+  - command: {argv: [x]}
+    file: {path: /a}
+  - include: t
+  - name: nothing
+  - user: {uid: 5}
+  - command: {}
+handlers:
+  - command: {argv: [x]}
+",
+    )
+    .unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+    assert_eq!(error.kind(), crate::Kind::Input);
+}
+
+#[test]
+fn includes_bring_tasks_handlers_and_variables() {
+    let own = [
+        ("playbooks/a.yaml", "vars: {x: own}\ntasks:\n  - include: b\n    when: x\n"),
+        (
+            "playbooks/b.yaml",
+            "vars: {x: b, y: b}\ntasks:\n  - command: {argv: [x]}\n    notify: h\nhandlers:\n  - {name: h, command: {argv: [y]}}\n",
+        ),
+    ];
+    let plan = compile(&files(&own), &["a".to_owned()], Vars::new()).unwrap();
+    assert_eq!(json!(plan.plays[0].vars), json!({"x": "own", "y": "b"}));
+    assert_eq!(tasks(&plan)[0].when.as_deref(), Some("x"));
+    assert_eq!(plan.plays[0].handlers.len(), 1);
+    let error = compile(&files(&own), &["agent".to_owned()], Vars::new()).unwrap_err();
+    assert_eq!(error.hints(), ["did you mean \"agents\"?"]);
+}
+
+#[test]
+fn tags_choose_tasks() {
+    let text = "tasks:\n  - {command: {argv: [a]}, tags: [x]}\n  - {command: {argv: [b]}}\n  - {block: {tasks: [{command: {argv: [c]}}]}, tags: [x]}\n";
+    let plan =
+        compile_tagged(&files(&[("playbooks/t.yaml", text)]), &["t".into()], Vars::new(), &["x".into()]).unwrap();
+    assert_eq!(tasks(&plan).iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), ["command a", "command c"]);
+}
+
+#[test]
+fn what_ships_compiles_and_fits_the_schema() {
+    let shipped = FileSet::shipped();
+    let validator = jsonschema::validator_for(&schema::schema()).unwrap();
+    let mut count = 0;
+    for path in shipped.list("playbooks") {
+        let name = path.file_stem().unwrap().to_owned();
+        let plan = compile(&shipped, &[name], Vars::new()).unwrap();
+        assert!(!tasks(&plan).is_empty(), "{path}");
+        let diagnostics = Diagnostics::new();
+        let source = shipped.source(path, &diagnostics).unwrap();
+        let document = crate::fleet::yaml::parse(&source, &diagnostics).unwrap().to_json();
+        let errors: Vec<String> =
+            validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{path}: {errors:?}");
+        count += 1;
+    }
+    assert!(count >= 4);
+}
