@@ -55,6 +55,10 @@ pub mod ssh;
 #[cfg(feature = "control")]
 pub mod playbook;
 
+// Storey 7: images.
+#[cfg(feature = "control")]
+pub mod image;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

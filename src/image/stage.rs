@@ -1,0 +1,87 @@
+//! Applying playbooks inside an image's root: the node agent, in an overlay, without SSH and without a running systemd.
+
+use std::process::Stdio;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::contained;
+use super::layers::Building;
+use super::programs::Program;
+use super::stop::Stop;
+use crate::error::Context;
+use crate::playbook::Report;
+use crate::wire::frame;
+use crate::wire::message::Reply;
+use crate::wire::plan::{ApplyOptions, Plan, Summary, TaskEvent};
+use crate::{Error, Result};
+
+/// Applies `plan` to the layers `below` (topmost first) and lets the changes become the layer in `building`.
+///
+/// `program` is this program: mounting needs a process with one thread, so it starts itself as a small helper.
+///
+/// # Errors
+/// Fails with the first task that failed, where the helper does not run, and where `stop` ended it.
+pub fn apply(
+    program: &Utf8Path,
+    agent: &Program,
+    plan: &Plan,
+    below: &[Utf8PathBuf],
+    building: &Building,
+    stop: &Stop,
+    on_event: &mut dyn FnMut(&TaskEvent),
+) -> Result<Summary> {
+    let (work, root) = (building.scratch("work")?, building.scratch("mounted")?);
+    let mut command = contained::command(program)?;
+    command.args(["internal", "overlay"]);
+    for layer in below {
+        command.args(["--layer", layer.as_str()]);
+    }
+    command
+        .args(["--upper", building.root().as_str(), "--work", work.as_str(), "--root", root.as_str(), "--"])
+        .args([agent.path.as_str(), "image-apply", "--root", root.as_str()])
+        .stdout(Stdio::piped());
+    let mut running = stop.spawn(&mut command).context("starting the node agent for the image's root")?;
+    let child = running.child();
+    let (Some(mut stdin), Some(mut stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err(Error::failed("no pipes to the node agent"));
+    };
+    // Read beside the frames: an agent that fills its stderr must not wait for us while we wait for it.
+    let said = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
+    let request = crate::wire::message::Request::Apply {
+        plan: Box::new(plan.clone()),
+        options: ApplyOptions { image: true, ..ApplyOptions::default() },
+    };
+    let sent = frame::write(&mut stdin, &request);
+    drop(stdin);
+    let mut report = Report::default();
+    let outcome = loop {
+        match frame::read::<Reply>(&mut stdout) {
+            Ok(Some(Reply::Event { event })) => {
+                on_event(&event);
+                report.take(*event);
+            }
+            Ok(Some(Reply::Applied { summary })) => break Some(Ok(summary)),
+            Ok(Some(Reply::Failed { message, hints } | Reply::Refused { message, hints })) => {
+                break Some(Err(hints.into_iter().fold(Error::failed(message), Error::hint)));
+            }
+            Ok(Some(other)) => {
+                break Some(Err(Error::failed(format!("the node agent answered out of turn: {other:?}"))));
+            }
+            Ok(None) => break None,
+            Err(error) => break Some(Err(error)),
+        }
+    };
+    // Ends with the last process that holds the pipe, so that nobody writes into the layer any more.
+    let said = said.join().unwrap_or_default();
+    let status = running.wait()?;
+    let summary =
+        outcome.unwrap_or_else(|| Err(Error::failed(format!("the node agent ended without a result ({status})"))));
+    let summary =
+        summary.and_then(|summary| sent.map(|()| summary)).map_err(|error| match crate::tool::tail(&said, 10) {
+            text if text.is_empty() => error,
+            text => Error::failed(error.one_line()).because(text),
+        })?;
+    report.finish(summary)
+}
