@@ -59,6 +59,10 @@ pub mod playbook;
 #[cfg(feature = "control")]
 pub mod image;
 
+// Storey 8: where nodes live.
+#[cfg(feature = "control")]
+pub mod provider;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.
