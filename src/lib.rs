@@ -63,6 +63,10 @@ pub mod image;
 #[cfg(feature = "control")]
 pub mod provider;
 
+// Storey 9: durable work.
+#[cfg(feature = "control")]
+pub mod workflow;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

@@ -1,0 +1,381 @@
+//! The engine: enqueues workflows, and runs them in this process.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::event::Observer;
+use super::lease;
+use super::run::Run;
+use super::{Flow, Registry};
+use crate::audit::{self, Entry};
+use crate::id::{RevisionId, WorkflowId};
+use crate::store::{Listed, StepState, Store, Tx, WorkflowRecord, WorkflowState};
+use crate::{Error, Result};
+
+/// How a workflow's run in this process ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// All steps are done.
+    Succeeded,
+    /// A step failed with this error, and all was undone.
+    Failed(Error),
+    /// It needs a person: something could not be undone, or failed past the point of no return.
+    Parked(Error),
+    /// It was stopped between steps, and waits for the next run.
+    Interrupted,
+    /// Another living process works on it.
+    Busy,
+}
+
+/// Runs workflows. Cheap to clone.
+pub struct Engine<C> {
+    inner: Arc<Inner<C>>,
+    settings: Arc<Settings>,
+}
+
+pub(super) struct Inner<C> {
+    pub(super) store: Store,
+    pub(super) context: Arc<C>,
+    pub(super) registry: Registry<C>,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+/// What has a default.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) actor: String,
+    pub(super) cancellation: CancellationToken,
+    #[cfg(debug_assertions)]
+    pub(super) fault: Option<super::Fault>,
+}
+
+impl<C> Clone for Engine<C> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), settings: self.settings.clone() }
+    }
+}
+
+impl<C: Send + Sync + 'static> Engine<C> {
+    /// An engine over the flows of `registry`, whose steps share `context`. `actor` is who the audit log says did it.
+    pub fn new(
+        store: Store,
+        context: Arc<C>,
+        registry: Registry<C>,
+        observer: Arc<dyn Observer>,
+        actor: impl Into<String>,
+    ) -> Self {
+        let settings = Settings {
+            actor: actor.into(),
+            cancellation: CancellationToken::new(),
+            #[cfg(debug_assertions)]
+            fault: None,
+        };
+        Self { inner: Arc::new(Inner { store, context, registry, observer }), settings: Arc::new(settings) }
+    }
+
+    /// Stops between steps once `cancellation` is cancelled: a step under way is given ten seconds to end, and is run
+    /// again by the next run where it does not.
+    #[must_use]
+    pub fn with_cancellation(mut self, cancellation: CancellationToken) -> Self {
+        Arc::make_mut(&mut self.settings).cancellation = cancellation;
+        self
+    }
+
+    /// Dies at the point that `fault` names.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn with_fault(mut self, fault: Option<super::Fault>) -> Self {
+        Arc::make_mut(&mut self.settings).fault = fault;
+        self
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    fn flow(&self, kind: &str) -> Result<&Flow<C>> {
+        self.inner.registry.get(kind).ok_or_else(|| {
+            Error::failed(format!("this program knows no workflow of the kind {kind:?}"))
+                .hint("a newer stead has recorded it; run that one")
+        })
+    }
+
+    /// Records a workflow to be run. Where one of this kind and subject is live already, that one is returned instead:
+    /// its input stands.
+    ///
+    /// # Errors
+    /// Fails where no flow is of this kind, or the store cannot be written.
+    pub async fn enqueue(
+        &self,
+        kind: &str,
+        subject: impl Into<String>,
+        params: &impl Serialize,
+        revision: Option<RevisionId>,
+    ) -> Result<WorkflowId> {
+        let params =
+            serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))?;
+        let (engine, kind, subject) = (self.clone(), kind.to_owned(), subject.into());
+        let write = self
+            .inner
+            .store
+            .write(move |tx| Box::pin(async move { engine.enqueue_in(tx, &kind, &subject, params, revision).await }));
+        write.await
+    }
+
+    /// As [`Engine::enqueue`], in a transaction of the caller's: what the workflow is about and the workflow itself are
+    /// then recorded together or not at all.
+    ///
+    /// # Errors
+    /// Fails where no flow is of this kind, or the store cannot be written.
+    pub async fn enqueue_in(
+        &self,
+        tx: &mut Tx,
+        kind: &str,
+        subject: &str,
+        params: Value,
+        revision: Option<RevisionId>,
+    ) -> Result<WorkflowId> {
+        let kind = self.flow(kind)?.kind;
+        if let Some(live) = tx.live_workflow(kind, subject).await? {
+            return Ok(live.id);
+        }
+        let now = tx.now();
+        let workflow = WorkflowRecord {
+            id: WorkflowId::new(),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            params,
+            revision_id: revision,
+            state: WorkflowState::Queued,
+            fence: 0,
+            holder: None,
+            lease_until: None,
+            error: None,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+        };
+        tx.insert_workflow(&workflow).await?;
+        let entry = Entry::new(self.settings.actor.clone(), "workflow.enqueue", subject).detail("kind", kind);
+        entry.request(workflow.id.to_string()).append(tx).await?;
+        Ok(workflow.id)
+    }
+
+    /// Runs a workflow to its end, from wherever it stands. One that is over is not run again; its outcome is told.
+    ///
+    /// # Errors
+    /// Fails where there is no such workflow, its flow is unknown, the store cannot be written, or another process has
+    /// taken the workflow over meanwhile. A step's failure is an [`Outcome`].
+    pub async fn run(&self, id: WorkflowId) -> Result<Outcome> {
+        let outcome = match self.take(id).await? {
+            Taken::Leased(workflow) => {
+                let fence = workflow.fence;
+                let ended = self.run_leased(*workflow).await;
+                if ended.is_err() {
+                    // This process lives on, so nobody would take the lease over before it runs out.
+                    let give_back =
+                        self.inner.store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence).await }));
+                    if let Err(error) = give_back.await {
+                        tracing::warn!(%id, %error, "giving the lease back");
+                    }
+                }
+                ended?
+            }
+            Taken::Over(outcome) => outcome,
+        };
+        audit::seal(&self.inner.store).await?;
+        Ok(outcome)
+    }
+
+    async fn run_leased(&self, workflow: WorkflowRecord) -> Result<Outcome> {
+        let flow = self.flow(&workflow.kind)?;
+        let keeper = lease::Keeper::start(self.inner.store.clone(), workflow.id, workflow.fence);
+        Run::new(&self.inner, &self.settings, flow, workflow, keeper.lost.clone()).await?.go().await
+    }
+
+    /// Runs workflows side by side, at most `concurrency` at once; the outcomes are in the order of `ids`.
+    pub async fn run_all(&self, ids: Vec<WorkflowId>, concurrency: usize) -> Vec<(WorkflowId, Result<Outcome>)> {
+        let run = |id| {
+            let engine = self.clone();
+            async move {
+                // A task of its own, so that one that computes does not hold the others up.
+                let task = tokio::spawn(async move { engine.run(id).await });
+                let ended = task.await.unwrap_or_else(|error| Err(Error::failed("running a workflow").because(error)));
+                (id, ended)
+            }
+        };
+        stream::iter(ids).map(run).buffered(concurrency.max(1)).collect().await
+    }
+
+    /// Runs what other processes left behind: workflows of known kinds that wait, whose lease has run out, or whose
+    /// holder is dead.
+    ///
+    /// # Errors
+    /// Fails where the store cannot be read.
+    pub async fn resume(&self, concurrency: usize) -> Result<Vec<(WorkflowId, Result<Outcome>)>> {
+        let (live, now) =
+            (self.inner.store.read().await?.workflows(Listed::Live).await?, self.inner.store.clock().now());
+        let left = live
+            .into_iter()
+            .filter(|workflow| !workflow.state.is_over() && lease::is_free(workflow, now))
+            .filter(|workflow| self.inner.registry.get(&workflow.kind).is_some())
+            .map(|workflow| workflow.id)
+            .collect();
+        Ok(self.run_all(left, concurrency).await)
+    }
+
+    /// Makes a parked or failed workflow ready to run again. A parked one goes on in the direction in which it was going;
+    /// a failed one, of which nothing is left, begins anew under a new id. Returns the id to run.
+    ///
+    /// # Errors
+    /// Fails where there is no such workflow, or it is neither parked nor failed.
+    pub async fn retry(&self, id: WorkflowId) -> Result<WorkflowId> {
+        let workflow = self.record(id).await?;
+        match workflow.state {
+            WorkflowState::Failed => {
+                self.enqueue(&workflow.kind, workflow.subject, &workflow.params, workflow.revision_id).await
+            }
+            WorkflowState::Parked => {
+                let steps = self.inner.store.read().await?.steps(id).await?;
+                let back = steps.iter().any(|step| matches!(step.state, StepState::Undoing | StepState::Undone));
+                let state = if back { WorkflowState::Unwinding } else { WorkflowState::Queued };
+                self.unpark(workflow, state, "workflow.retry").await?;
+                Ok(id)
+            }
+            state => Err(Error::input(format!("the workflow {id} is {state}, neither parked nor failed"))),
+        }
+    }
+
+    /// Turns a workflow round that has not ended, parked or not: what it has done is taken back by its next run, which
+    /// ends as failed.
+    ///
+    /// # Errors
+    /// Fails where there is no such workflow, it has ended, or another program runs it.
+    pub async fn turn_back(&self, id: WorkflowId, reason: &str) -> Result<()> {
+        let mut workflow = self.unended(id).await?;
+        workflow.error = Some(reason.to_owned());
+        self.unpark(workflow, WorkflowState::Unwinding, "workflow.turn_back").await
+    }
+
+    /// Ends a workflow that has not ended, parked or not, as failed, and takes nothing back: for flows of which nothing
+    /// is to be taken back, when something newer does what they were to do.
+    ///
+    /// # Errors
+    /// As [`Engine::turn_back`].
+    pub async fn close(&self, id: WorkflowId, reason: &str) -> Result<()> {
+        let mut workflow = self.unended(id).await?;
+        if !lease::is_free(&workflow, self.inner.store.clock().now()) {
+            return Err(busy(id));
+        }
+        workflow.error = Some(reason.to_owned());
+        (workflow.holder, workflow.lease_until) = (None, None);
+        workflow.ended_at = Some(self.inner.store.clock().now());
+        self.unpark(workflow, WorkflowState::Failed, "workflow.close").await
+    }
+
+    async fn unended(&self, id: WorkflowId) -> Result<WorkflowRecord> {
+        let workflow = self.record(id).await?;
+        match workflow.state {
+            WorkflowState::Succeeded | WorkflowState::Failed => {
+                Err(Error::input(format!("the workflow {id} has {} already", workflow.state))
+                    .hint("`stead workflow list` lists those that are unfinished"))
+            }
+            _ => Ok(workflow),
+        }
+    }
+
+    /// Gives a parked workflow up: it counts as failed, and what it left behind is the operator's.
+    ///
+    /// # Errors
+    /// Fails where there is no such workflow, or it is not parked.
+    pub async fn abandon(&self, id: WorkflowId) -> Result<()> {
+        let workflow = self.record(id).await?;
+        if workflow.state != WorkflowState::Parked {
+            return Err(Error::input(format!("the workflow {id} is {}, not parked", workflow.state)));
+        }
+        self.unpark(workflow, WorkflowState::Failed, "workflow.abandon").await
+    }
+
+    async fn record(&self, id: WorkflowId) -> Result<WorkflowRecord> {
+        let found = self.inner.store.read().await?.workflow(id).await?;
+        found.ok_or_else(|| Error::input(format!("there is no workflow {id}")).hint("`stead workflow list` lists them"))
+    }
+
+    async fn unpark(&self, mut workflow: WorkflowRecord, state: WorkflowState, action: &'static str) -> Result<()> {
+        let actor = self.settings.actor.clone();
+        let write = self.inner.store.write(move |tx| {
+            Box::pin(async move {
+                workflow.state = state;
+                if !state.is_over() {
+                    workflow.ended_at = None;
+                }
+                if !tx.update_workflow(&workflow).await? {
+                    return Err(busy(workflow.id));
+                }
+                let entry = Entry::new(actor, action, &workflow.subject).request(workflow.id.to_string());
+                entry.detail("kind", workflow.kind).append(tx).await
+            })
+        });
+        write.await
+    }
+
+    async fn take(&self, id: WorkflowId) -> Result<Taken> {
+        let holder = lease::this_process();
+        let write = self.inner.store.write(move |tx| {
+            Box::pin(async move {
+                let missing = || Error::input(format!("there is no workflow {id}"));
+                let found = tx.workflow(id).await?.ok_or_else(missing)?;
+                let now = tx.now();
+                if found.state.is_over() {
+                    return Ok(Taken::Over(outcome_of(&found)));
+                }
+                if !lease::is_free(&found, now) {
+                    return Ok(Taken::Over(Outcome::Busy));
+                }
+                tx.lease_workflow(id, &holder, lease::until(now)).await?;
+                Ok(Taken::Leased(Box::new(tx.workflow(id).await?.ok_or_else(missing)?)))
+            })
+        });
+        write.await
+    }
+}
+
+fn busy(id: WorkflowId) -> Error {
+    Error::failed(format!("the workflow {id} is being run by another program"))
+        .hint(format!("`stead workflow show {id}` tells how it gets on"))
+}
+
+enum Taken {
+    Leased(Box<WorkflowRecord>),
+    Over(Outcome),
+}
+
+/// The outcome of a workflow that is over, from its record.
+pub(super) fn outcome_of(workflow: &WorkflowRecord) -> Outcome {
+    let error = || error_of(workflow.error.as_deref().unwrap_or("it failed"));
+    match workflow.state {
+        WorkflowState::Succeeded => Outcome::Succeeded,
+        WorkflowState::Failed => Outcome::Failed(error()),
+        WorkflowState::Parked => Outcome::Parked(error()),
+        WorkflowState::Queued | WorkflowState::Running | WorkflowState::Unwinding => Outcome::Interrupted,
+    }
+}
+
+const HINT: &str = "\nhint: ";
+
+/// An error as records keep it: one line, and a line for each hint.
+pub(super) fn text_of(error: &Error) -> String {
+    error.hints().iter().fold(error.one_line(), |text, hint| text + HINT + hint)
+}
+
+/// An error from its record.
+pub(super) fn error_of(text: &str) -> Error {
+    let mut parts = text.split(HINT);
+    let error = Error::failed(parts.next().unwrap_or_default());
+    parts.fold(error, Error::hint)
+}

@@ -1,0 +1,129 @@
+//! Step `boot`: the first contact, and the end of the boot.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{Params, Platform, node, platform};
+use crate::provider::{MachineState, Provider};
+use crate::ssh::{Client, ConnectError, HostKeys};
+use crate::store::{Node, NodeState};
+use crate::wire::message::{Reply, Request};
+use crate::workflow::{Step, StepCx, StepError};
+use crate::{Error, Result};
+
+/// How long a node may take until its sshd answers.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// How often it is looked at whether the machine is still alive.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long cloud-init and systemd may go on after that, in seconds.
+const SETTLE: u64 = 120;
+/// How much of the console goes into an error, in lines.
+const CONSOLE_LINES: usize = 15;
+
+/// The step. There is nothing to take back.
+pub(super) struct Boot;
+
+#[async_trait]
+impl Step<Platform> for Boot {
+    fn name(&self) -> &'static str {
+        "boot"
+    }
+
+    fn timeout(&self) -> Duration {
+        PATIENCE + Duration::from_secs(SETTLE) + Duration::from_secs(30)
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let params: Params = cx.params()?;
+        let platform = cx.context();
+        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let provider = platform.provider(&record.kind)?;
+        cx.progress("waiting for sshd");
+        let client = first_contact(platform, &record, provider.as_ref()).await?;
+        let mut session = platform.open(&client, &record, cx.fence()).await?;
+        cx.progress("waiting for cloud-init and systemd");
+        let reply = session.request(Request::WaitBoot { timeout: SETTLE }, &mut |_| {}).await?;
+        let Reply::Booted { state, failed, cloud_init } = reply else { return Err(out_of_turn(&reply).into()) };
+        if !cloud_init.is_empty() {
+            return Err(StepError::Fatal(
+                Error::failed("cloud-init did not finish cleanly").because(cloud_init.join("\n")),
+            ));
+        }
+        if !failed.is_empty() {
+            let error = Error::failed(format!("the node booted with failed units: {}", failed.join(", ")));
+            return Err(StepError::Fatal(with_console(error, provider.as_ref(), &record).await));
+        }
+        let agent = session.welcome().version.clone();
+        platform.keep(record.id, cx.fence(), session);
+        node::update(cx, move |node| {
+            node.state = NodeState::Bootstrapping;
+            node.agent_version = Some(agent);
+            node.verified = true;
+        })
+        .await?;
+        Ok(serde_json::json!({"state": state}))
+    }
+
+    async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        let params: Params = cx.params()?;
+        if let Some(node) = cx.store().read().await?.node_of(params.workspace).await? {
+            cx.context().close(node.id).await;
+        }
+        Ok(())
+    }
+}
+
+/// Waits for the node's sshd, and gives up as soon as the machine is dead.
+async fn first_contact(platform: &Platform, record: &Node, provider: &dyn Provider) -> Result<Client> {
+    let accepted = HostKeys::parse(record.accepted_host_keys())?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let look = deadline.min(Instant::now() + LOOK);
+        let error = match platform.connect(record, &accepted, look).await {
+            Ok(client) => return Ok(client),
+            Err(error) if !error.is_transient() => return Err(explain(error)),
+            Err(error) => error,
+        };
+        let alive = provider.find(&record.mark).await?.is_some_and(|machine| machine.state == MachineState::Running);
+        if !alive {
+            let error = Error::failed("the node stopped while it was booting");
+            return Err(with_console(error, provider, record).await);
+        }
+        if Instant::now() >= deadline {
+            let error =
+                Error::from(error).context(format!("the node did not come up within {} seconds", PATIENCE.as_secs()));
+            return Err(with_console(error, provider, record).await);
+        }
+    }
+}
+
+/// The user's own key is new to every node, so a refusal means that cloud-init did not get to write it.
+fn explain(error: ConnectError) -> Error {
+    match error {
+        ConnectError::UserKeyRefused { .. } => {
+            Error::from(error).hint("cloud-init did not set up the management user; `stead node logs` shows why")
+        }
+        other => other.into(),
+    }
+}
+
+async fn with_console(error: Error, provider: &dyn Provider, record: &Node) -> Error {
+    match provider.console(&record.mark, CONSOLE_LINES).await {
+        Ok(Some(lines)) if !lines.is_empty() => {
+            let hints = error.hints().to_vec();
+            let message = error.one_line();
+            hints.into_iter().fold(
+                Error::failed(message).because(format!("the last lines of its console:\n{lines}")),
+                |error, hint| error.hint(hint),
+            )
+        }
+        _ => error,
+    }
+}
+
+/// An answer that does not fit what was asked.
+pub(super) fn out_of_turn(reply: &Reply) -> Error {
+    Error::failed(format!("the node agent gave an answer that does not fit the request: {reply:?}"))
+}

@@ -1,0 +1,159 @@
+//! `deprovision`: from a node to its record.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::boot::out_of_turn;
+use super::{Params, Platform, machine, node, secrets};
+use crate::audit::Entry;
+use crate::provider::MachineState;
+use crate::store::{Node, NodeState, WorkspaceState};
+use crate::wire::message::{Reply, Request};
+use crate::workflow::{Flow, Step, StepCx, StepError};
+use crate::{Error, Result};
+
+/// The flow's name.
+pub const KIND: &str = "deprovision";
+
+/// How long a node that runs may take to answer before it is destroyed without its help.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The flow. Once the node is marked, there is no way back, only on.
+pub fn flow() -> Flow<Platform> {
+    Flow { kind: KIND, steps: vec![Box::new(Mark), Box::new(Wipe), Box::new(Destroy), Box::new(Retire)] }
+}
+
+async fn live_node(cx: &StepCx<'_, Platform>) -> Result<Option<Node>> {
+    let params: Params = cx.params()?;
+    cx.store().read().await?.node_of(params.workspace).await
+}
+
+/// Step `mark`: the record says what is about to happen, before it happens.
+struct Mark;
+
+#[async_trait]
+impl Step<Platform> for Mark {
+    fn name(&self) -> &'static str {
+        "mark"
+    }
+
+    fn commits(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let params: Params = cx.params()?;
+        let Some(mut node) = live_node(cx).await? else { return Ok(serde_json::Value::Null) };
+        cx.store()
+            .write(move |tx| {
+                Box::pin(async move {
+                    if node.state != NodeState::Deprovisioning {
+                        node.state = NodeState::Deprovisioning;
+                        tx.update_node(&node).await?;
+                        Entry::new(&params.actor, "node.destroy", node.id.to_string())
+                            .detail("workspace", params.slug.as_str())
+                            .append(tx)
+                            .await?;
+                    }
+                    if let Some(mut workspace) = tx.workspace(params.workspace).await? {
+                        workspace.state = WorkspaceState::Deprovisioning;
+                        tx.update_workspace(&workspace).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(serde_json::Value::Null)
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Step `wipe`: the node destroys its own identity and secrets. A node that is dead cannot, and goes all the same.
+struct Wipe;
+
+#[async_trait]
+impl Step<Platform> for Wipe {
+    fn name(&self) -> &'static str {
+        "wipe"
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let Some(node) = live_node(cx).await? else { return Ok(serde_json::json!({"wiped": false})) };
+        let outcome = wipe(cx, &node).await;
+        if let Err(error) = &outcome {
+            cx.progress(format!("not wiped by itself: {error}"));
+            tracing::warn!(node = %node.id, error = error.one_line(), "the node did not wipe itself");
+        }
+        Ok(serde_json::json!({"wiped": outcome.is_ok(), "why_not": outcome.err().map(|error| error.one_line())}))
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
+    let platform = cx.context();
+    let provider = platform.provider(&node.kind)?;
+    let machine = provider.find(&node.mark).await?;
+    if machine.is_none_or(|machine| machine.state != MachineState::Running) {
+        return Err(Error::failed("it does not run"));
+    }
+    let mut session = platform.session(node, cx.fence(), PATIENCE).await?;
+    match session.request(Request::Wipe, &mut |_| {}).await? {
+        Reply::Done => Ok(()),
+        reply => Err(out_of_turn(&reply)),
+    }
+}
+
+/// Step `machine`: the machine and all that was taken for it, gone.
+struct Destroy;
+
+#[async_trait]
+impl Step<Platform> for Destroy {
+    fn name(&self) -> &'static str {
+        "machine"
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(5 * 60)
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        if let Some(node) = live_node(cx).await? {
+            machine::destroy(cx, &node).await?;
+        }
+        Ok(serde_json::Value::Null)
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Step `record`: what remains.
+struct Retire;
+
+#[async_trait]
+impl Step<Platform> for Retire {
+    fn name(&self) -> &'static str {
+        "record"
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        if let Some(record) = live_node(cx).await? {
+            let params: Params = cx.params()?;
+            secrets::take_back(cx, &params, &record).await?;
+            node::retire(cx, params, record).await?;
+        }
+        Ok(serde_json::Value::Null)
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! Step `machine`: the machine itself, made by its provider from the image.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Params, Platform, image, node, platform};
+use crate::keypair;
+use crate::provider::MachineSpec;
+use crate::redact::Secret;
+use crate::render::Context;
+use crate::render::cloud_init::{BootstrapHostKey, NodeRecord, UserData};
+use crate::store::NodeState;
+use crate::workflow::{Step, StepCx, StepError};
+use crate::{Error, Result};
+
+/// The step.
+pub(super) struct Machine;
+
+#[async_trait]
+impl Step<Platform> for Machine {
+    fn name(&self) -> &'static str {
+        "machine"
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(10 * 60)
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let params: Params = cx.params()?;
+        let image: image::Output = cx.output("image")?;
+        let platform = cx.context();
+        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let provider = platform.provider(&record.kind)?;
+        let machine = match provider.find(&record.mark).await? {
+            // Made by this step before the process died: it knows the bootstrap key that is recorded.
+            Some(_) => provider.start(&record.mark).await?,
+            None => {
+                let key = keypair::generate("stead bootstrap")?;
+                let public = keypair::public_text(key.public_key())?;
+                // Recorded before the machine exists: a key that no machine has costs nothing, a machine whose key
+                // nobody knows could never be trusted.
+                let desired = platform.desired(cx.store(), cx.revision()).await?;
+                let size = desired.workspace(&params.slug)?.1.size;
+                let details = serde_json::json!({platform::ARCH: image.arch, platform::SIZE: size});
+                let record = node::update(cx, move |node| {
+                    node.details = details;
+                    node.bootstrap_host_key = Some(public);
+                    node.host_key = None;
+                    node.host_key_pending = None;
+                })
+                .await?;
+                let user_data = UserData {
+                    hostname: params.slug.clone(),
+                    fqdn: desired.fleet.dns_name(&params.slug),
+                    authorized_keys: vec![keypair::public_text(platform.keys.ssh().public_key())?],
+                    host_key: BootstrapHostKey {
+                        private: Secret::new(keypair::to_text(&key)?.as_bytes().to_vec()),
+                        public: keypair::public_text(key.public_key())?,
+                    },
+                    node: NodeRecord {
+                        fleet: platform.fleet_id.to_string(),
+                        node: record.id.to_string(),
+                        mark: record.mark.to_string(),
+                        signer: keypair::public_text(platform.keys.signer().public_key())?,
+                    },
+                };
+                let spec = MachineSpec {
+                    mark: record.mark.clone(),
+                    hostname: params.slug.clone(),
+                    layers: image.layers,
+                    size,
+                    user_data: user_data.render(&Context::default())?,
+                };
+                provider.create(&spec).await?
+            }
+        };
+        let addresses = machine.addresses.clone();
+        node::update(cx, move |node| {
+            node.state = NodeState::Booting;
+            node.addresses = addresses;
+            node.image = Some(image.key);
+        })
+        .await?;
+        Ok(serde_json::json!({"addresses": machine.addresses}))
+    }
+
+    async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        let params: Params = cx.params()?;
+        let Some(node) = cx.store().read().await?.node_of(params.workspace).await? else { return Ok(()) };
+        destroy(cx, &node).await
+    }
+}
+
+/// Destroys the node's machine, if there is one, and looks that it is gone.
+pub(super) async fn destroy(cx: &StepCx<'_, Platform>, node: &crate::store::Node) -> Result<(), StepError> {
+    cx.context().close(node.id).await;
+    let provider = cx.context().provider(&node.kind)?;
+    provider.destroy(&node.mark).await?;
+    match provider.find(&node.mark).await? {
+        None => Ok(()),
+        Some(_) => {
+            Err(Error::failed(format!("the provider still has the machine {} after it was destroyed", node.mark))
+                .into())
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Step `secrets`: what the workspace declares, sealed for its node and delivered.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::boot::out_of_turn;
+use super::{Params, Platform, platform};
+use crate::audit::Entry;
+use crate::id::SecretId;
+use crate::redact::Secret;
+use crate::secrets::seal::{Destination, Sealed, seal};
+use crate::ssh::NodeSession;
+use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState, Tx};
+use crate::wire::message::{Reply, Request};
+use crate::workflow::{Step, StepCx, StepError};
+use crate::{Error, Result};
+
+/// How long the node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long signed ciphertext waits for a node that does not acknowledge it, in seconds.
+const TIME_TO_LIVE: i64 = 3600;
+
+/// How often a delivery is begun anew because a newer value was set meanwhile.
+const ROUNDS: usize = 8;
+
+/// The step.
+pub(super) struct Secrets {
+    /// Whether the node is being made: then the machine goes with its secrets when a later step fails. On a node that was
+    /// there before, what was delivered stays.
+    pub(super) on_new_node: bool,
+}
+
+#[async_trait]
+impl Step<Platform> for Secrets {
+    fn name(&self) -> &'static str {
+        "secrets"
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let params: Params = cx.params()?;
+        let platform = cx.context();
+        let desired = platform.desired(cx.store(), cx.revision()).await?;
+        let (declared, _) = desired.workspace(&params.slug)?;
+        let node = platform::node_of(cx.store(), params.workspace).await?;
+        let mut delivered = Vec::new();
+        for name in &declared.secrets {
+            let record = cx.store().read().await?.secret(params.workspace, name).await?;
+            if is_held(record.as_ref(), &node) {
+                continue;
+            }
+            cx.progress(format!("delivering {name}"));
+            let mut session = platform.session(&node, cx.fence(), PATIENCE).await?;
+            deliver(cx, &params, &node, name, &mut session).await?;
+            platform.keep(node.id, cx.fence(), session);
+            delivered.push(name.clone());
+        }
+        Ok(serde_json::json!({"delivered": delivered}))
+    }
+
+    async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        if !self.on_new_node {
+            return Ok(());
+        }
+        let params: Params = cx.params()?;
+        let Some(node) = cx.store().read().await?.node_of(params.workspace).await? else { return Ok(()) };
+        take_back(cx, &params, &node).await
+    }
+}
+
+/// The value that waits in the operator's vault.
+fn value(platform: &Platform, slug: &str, name: &str) -> Result<Secret> {
+    let vault = platform.vault.as_ref().ok_or_else(|| {
+        Error::failed(format!(
+            "the value of {name} lies in the operator's vault, which an unattended worker cannot open"
+        ))
+        .hint(format!("run `stead up {slug}` with an operator's key"))
+    })?;
+    vault.get(slug, name)?.ok_or_else(|| {
+        Error::failed(format!("workspace {slug:?} declares the secret {name}, and nobody has given its value"))
+            .hint(format!("give it on stdin: `stead secret set {slug} {name}`"))
+    })
+}
+
+/// Whether the node holds the value that was set last.
+fn is_held(record: Option<&SecretRecord>, node: &Node) -> bool {
+    record.is_some_and(|record| record.state == SecretState::Delivered && record.node_id == Some(node.id))
+}
+
+/// Delivers the value that was set last, also where that happens meanwhile: `secret set` waits for nobody.
+async fn deliver(
+    cx: &StepCx<'_, Platform>,
+    params: &Params,
+    node: &Node,
+    name: &str,
+    session: &mut NodeSession,
+) -> Result<()> {
+    let mut sent: Option<Secret> = None;
+    for _ in 0..ROUNDS {
+        let mut record = cx.store().read().await?.secret(params.workspace, name).await?;
+        // After the record: a value comes before the record of it, so this is never older than what is recorded.
+        let value = value(cx.context(), &params.slug, name)?;
+        if is_held(record.as_ref(), node) {
+            match &sent {
+                Some(sent) if sent.expose() == value.expose() => return Ok(()),
+                // Set after it was read and before there was a record of it that `secret set` could have raised.
+                _ => record.iter_mut().for_each(|record| record.version += 1),
+            }
+        }
+        if send(cx, params, node, record, name, &value, session).await? {
+            sent = Some(value);
+        }
+    }
+    Err(Error::failed(format!("the value of {name} changes faster than it can be delivered"))
+        .hint(format!("`stead up {}` delivers the last one", params.slug)))
+}
+
+/// Seals one value, records the ciphertext, sends it, and forgets the ciphertext when the node has it. Returns false where
+/// a newer value is recorded meanwhile.
+async fn send(
+    cx: &StepCx<'_, Platform>,
+    params: &Params,
+    node: &Node,
+    record: Option<SecretRecord>,
+    name: &str,
+    value: &Secret,
+    session: &mut NodeSession,
+) -> Result<bool> {
+    let platform = cx.context();
+    let recipient = node
+        .recipient
+        .as_deref()
+        .ok_or_else(|| Error::failed("the node has no age identity yet; no secret can be sent to it"))?;
+    let version = record.as_ref().map_or(1, |record| record.version);
+    let destination =
+        Destination { fleet: &platform.fleet_id, workspace: params.workspace, node: node.id, recipient, name, version };
+    let Sealed { envelope, fingerprint, masked_tail, salt } = seal(value, &destination, &platform.keys)?;
+    let now = cx.store().clock().now();
+    let waiting = EnvelopeRecord {
+        node_id: node.id,
+        name: name.to_owned(),
+        version,
+        envelope: envelope.clone(),
+        expires_at: now + chrono::TimeDelta::seconds(TIME_TO_LIVE),
+    };
+    let mut secret = SecretRecord {
+        id: record.as_ref().map_or_else(SecretId::new, |record| record.id),
+        workspace_id: params.workspace,
+        name: name.to_owned(),
+        version,
+        fingerprint: fingerprint.clone(),
+        masked_tail,
+        salt: hex::encode(salt),
+        state: SecretState::Vault,
+        // Until it acknowledges the new value, the node holds the one before.
+        node_id: record.as_ref().and_then(|record| record.node_id),
+        delivered_at: None,
+        created_at: record.map_or(now, |record| record.created_at),
+        updated_at: now,
+    };
+    let row = secret.clone();
+    let recorded = cx.store().write(move |tx| {
+        Box::pin(async move {
+            if is_outrun(tx, &row).await? {
+                return Ok(false);
+            }
+            tx.put_secret(&row).await?;
+            tx.put_envelope(&waiting).await.map(|()| true)
+        })
+    });
+    if !recorded.await? {
+        return Ok(false);
+    }
+    let reply = session.request(Request::SecretPut { envelope: Box::new(envelope) }, &mut |_| {}).await?;
+    let Reply::SecretStored { fingerprint: stored, .. } = reply else { return Err(out_of_turn(&reply)) };
+    if stored != fingerprint {
+        return Err(Error::failed(format!(
+            "the node stored another value of {name} than was sent (fingerprint {stored}, not {fingerprint})"
+        ))
+        .hint(format!("`stead secret set {} {name}` delivers it again", params.slug)));
+    }
+    let holder = node.id;
+    secret.state = SecretState::Delivered;
+    secret.node_id = Some(holder);
+    secret.delivered_at = Some(cx.store().clock().now());
+    let entry = Entry::new(&params.actor, "secret.deliver", holder.to_string())
+        .detail("workspace", params.slug.as_str())
+        .detail("name", name)
+        .detail("version", version);
+    let acknowledged = cx.store().write(move |tx| {
+        Box::pin(async move {
+            tx.acknowledge_envelope(holder, &secret.name, version).await?;
+            let current = !is_outrun(tx, &secret).await?;
+            if current {
+                tx.put_secret(&secret).await?;
+            }
+            entry.append(tx).await.map(|()| current)
+        })
+    });
+    acknowledged.await
+}
+
+/// Whether a newer value than this is recorded.
+async fn is_outrun(tx: &mut Tx, secret: &SecretRecord) -> Result<bool> {
+    let recorded = tx.secret(secret.workspace_id, &secret.name).await?;
+    Ok(recorded.is_some_and(|recorded| recorded.version > secret.version))
+}
+
+/// What was delivered to this node is on no node any more.
+pub(super) async fn take_back(cx: &StepCx<'_, Platform>, params: &Params, node: &Node) -> Result<(), StepError> {
+    let (workspace, node) = (params.workspace, node.id);
+    cx.store()
+        .write(move |tx| {
+            Box::pin(async move {
+                for mut secret in tx.secrets(workspace).await? {
+                    if secret.node_id == Some(node) {
+                        secret.state = SecretState::Vault;
+                        secret.node_id = None;
+                        secret.delivered_at = None;
+                        tx.put_secret(&secret).await?;
+                    }
+                }
+                tx.delete_envelopes_of(node).await
+            })
+        })
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Step `start`: a node that was stopped, running again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::boot::out_of_turn;
+use super::{Params, Platform, platform};
+use crate::provider::MachineState;
+use crate::wire::message::{Reply, Request};
+use crate::workflow::{Step, StepCx, StepError};
+use crate::{Error, Result};
+
+/// How long a node may take from its start until sshd answers.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long systemd may go on after that, in seconds.
+const SETTLE: u64 = 120;
+
+/// The step. There is nothing to take back.
+pub(super) struct Start;
+
+#[async_trait]
+impl Step<Platform> for Start {
+    fn name(&self) -> &'static str {
+        "start"
+    }
+
+    fn timeout(&self) -> Duration {
+        PATIENCE + Duration::from_secs(SETTLE) + Duration::from_secs(30)
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let params: Params = cx.params()?;
+        let platform = cx.context();
+        let node = platform::node_of(cx.store(), params.workspace).await?;
+        let provider = platform.provider(&node.kind)?;
+        let machine = provider.find(&node.mark).await?.ok_or_else(|| {
+            Error::failed(format!("the machine of {:?} is gone, though nobody took it down", params.slug))
+                .hint(format!("`stead down {0}` clears the record, `stead up {0}` makes a new node", params.slug))
+        })?;
+        let started = machine.state == MachineState::Stopped;
+        if started {
+            cx.progress("starting the node");
+            provider.start(&node.mark).await?;
+        }
+        let mut session = platform.session(&node, cx.fence(), PATIENCE).await?;
+        if started {
+            let reply = session.request(Request::WaitBoot { timeout: SETTLE }, &mut |_| {}).await?;
+            let Reply::Booted { .. } = reply else { return Err(out_of_turn(&reply).into()) };
+        }
+        platform.keep(node.id, cx.fence(), session);
+        Ok(serde_json::json!({"started": started}))
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
