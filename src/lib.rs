@@ -67,6 +67,10 @@ pub mod provider;
 #[cfg(feature = "control")]
 pub mod workflow;
 
+// Storey 11: the API.
+#[cfg(feature = "control")]
+pub mod api;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.
