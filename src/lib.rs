@@ -71,6 +71,10 @@ pub mod workflow;
 #[cfg(feature = "control")]
 pub mod api;
 
+// Storey 12: the operators' command.
+#[cfg(feature = "control")]
+pub mod cli;
+
 pub use error::{Error, Kind, Result};
 
 /// The version of this program, as `stead --version` prints it and as the node agent states it.

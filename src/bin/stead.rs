@@ -1,0 +1,5 @@
+//! The operators' command and the control plane.
+
+fn main() -> std::process::ExitCode {
+    stead::cli::main()
+}

@@ -1,0 +1,125 @@
+//! `stead audit`: who did what, and whether the log is whole.
+
+use serde::Serialize;
+
+use super::env::Env;
+use super::printer::table;
+use super::text::time;
+use crate::audit;
+use crate::store::{AuditRow, Listed, Reader};
+use crate::{Error, Result};
+
+/// Shows the audit log, and checks that nobody has changed it
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Audit {
+    Show(ShowArgs),
+    Verify(VerifyArgs),
+}
+
+/// Shows the latest entries, oldest first
+#[derive(Debug, clap::Args)]
+pub(super) struct ShowArgs {
+    /// Only what was done to this: a workspace's slug, or an id
+    #[arg(long)]
+    target: Option<String>,
+    /// At most so many entries
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+}
+
+/// Recomputes the chain over all entries; fails where one was changed, removed or reordered
+#[derive(Debug, clap::Args)]
+pub(super) struct VerifyArgs {}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where the store cannot be read, and, for `verify`, where the log is broken.
+pub(super) async fn run(command: &Audit, env: &Env) -> Result<()> {
+    match command {
+        Audit::Show(args) => show(args, env).await,
+        Audit::Verify(VerifyArgs {}) => verify(env).await,
+    }
+}
+
+async fn show(args: &ShowArgs, env: &Env) -> Result<()> {
+    let store = env.store(&env.place()?).await?;
+    let mut rows = Vec::new();
+    match &args.target {
+        None => rows = audit::list(&store, None, args.limit).await?,
+        Some(target) => {
+            let targets = targets(&mut store.read().await?, target).await?;
+            for target in &targets {
+                rows.extend(audit::list(&store, Some(target), args.limit).await?);
+            }
+            rows.sort_by_key(|row| row.position);
+            rows.drain(..rows.len().saturating_sub(args.limit as usize));
+        }
+    }
+    if rows.is_empty() {
+        env.printer.say("There are no such entries.");
+        return env.printer.data(&rows, "");
+    }
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    env.printer.data(&rows, table(&["WHEN (UTC)", "WHO", "WHAT", "TO WHAT", "OUTCOME", "DETAILS"], &cells))
+}
+
+/// What a word on the command line stands for: a slug stands for its workspaces, live and gone, and for their nodes.
+async fn targets(reader: &mut Reader, word: &str) -> Result<Vec<String>> {
+    let mut targets = vec![word.to_owned(), format!("workspace/{word}")];
+    let nodes = reader.nodes(Listed::All).await?;
+    for workspace in reader.workspaces(Listed::All).await?.into_iter().filter(|workspace| workspace.slug == word) {
+        targets.push(workspace.id.to_string());
+        targets.extend(nodes.iter().filter(|node| node.workspace_id == workspace.id).map(|node| node.id.to_string()));
+    }
+    Ok(targets)
+}
+
+fn cells(row: &AuditRow) -> Vec<String> {
+    let details = row.details.as_object().into_iter().flatten().map(|(name, value)| match value.as_str() {
+        Some(text) => format!("{name}={text}"),
+        None => format!("{name}={value}"),
+    });
+    vec![
+        time(row.at),
+        row.actor.clone(),
+        row.action.clone(),
+        row.target.clone(),
+        row.outcome.clone(),
+        details.collect::<Vec<_>>().join(" "),
+    ]
+}
+
+#[derive(Serialize)]
+struct Verified {
+    whole: bool,
+    #[serde(flatten)]
+    report: audit::Report,
+}
+
+async fn verify(env: &Env) -> Result<()> {
+    let store = env.store(&env.place()?).await?;
+    let report = audit::verify(&store).await?;
+    let mut text = match report.verified {
+        0 if report.head.is_none() => "No entry is sealed yet.".to_owned(),
+        1 => "The one entry is as it was sealed.".to_owned(),
+        many => format!("All {many} entries are as they were sealed."),
+    };
+    if report.unsealed > 0 {
+        text += &format!(" To be sealed: {}.", report.unsealed);
+    }
+    if let Some(head) = &report.head {
+        text += &format!("\nThe log ends at entry {}: {}", head.seq, head.hash);
+    }
+    let broken = report.broken.clone();
+    let verified = Verified { whole: broken.is_none(), report };
+    match broken {
+        None => env.printer.data(&verified, text),
+        Some(broken) => {
+            env.printer.data(&verified, "")?;
+            Err(Error::failed(format!("the audit log is broken: {broken}"))
+                .hint("keep the store as it is, as evidence: copy .stead away before anything else writes to it")
+                .hint("`stead restore BACKUP DIR` puts an earlier log beside it, to compare"))
+        }
+    }
+}

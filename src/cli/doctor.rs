@@ -1,0 +1,165 @@
+//! `stead doctor`: what this machine lacks.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::printer::{GOOD, Printer};
+use crate::config::Config;
+use crate::error::Context;
+use crate::fleet::scalar::Bytes;
+use crate::image::layers::Layers;
+use crate::image::{build, rootfs};
+use crate::provider::local::left_over::{self, LeftOver};
+use crate::provider::local::tools;
+use crate::tool::Tool;
+use crate::{Error, Result};
+
+/// Says what this machine lacks, and with --fix installs it
+///
+/// Looks for the programs that images and local nodes need, for room on the disk, and for what fleets that are gone have
+/// left on this host. Installs Debian packages only, none of which acts on the host by itself.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Install what is missing (needs root), after listing it
+    #[arg(long)]
+    fix: bool,
+}
+
+const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux", purpose: "tie a local node to its supervisor" };
+const SETSID: Tool = Tool { program: "setsid", package: "util-linux", purpose: "let local nodes outlive a command" };
+const APT_GET: Tool = Tool { program: "apt-get", package: "apt", purpose: "install what is missing" };
+/// The archive's keys are no program, but without them nothing can be verified.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Room for an image and some nodes, in bytes.
+const ROOM: u64 = 3 * build::ROOM;
+
+#[derive(Serialize)]
+struct Finding {
+    what: String,
+    ok: bool,
+    detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    package: Option<&'static str>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where something is missing and was not installed.
+pub(super) fn run(args: &Args, config: &Config, printer: &Printer) -> Result<()> {
+    let mut findings = look(config)?;
+    if args.fix && findings.iter().any(|finding| !finding.ok) {
+        fix(&findings, config, printer)?;
+        findings = look(config)?;
+    }
+    let missing = findings.iter().filter(|finding| !finding.ok).count();
+    printer.data(&findings, text(&findings))?;
+    if missing == 0 {
+        return Ok(());
+    }
+    let error = Error::failed(format!("{missing} of {} checks found something missing", findings.len()));
+    let packages = packages(&findings);
+    Err(if packages.is_empty() {
+        error
+    } else {
+        error.hint(format!("`stead doctor --fix` installs {}", packages.into_iter().collect::<Vec<_>>().join(", ")))
+    })
+}
+
+fn look(config: &Config) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for tool in tools::ALL.into_iter().chain([rootfs::MMDEBSTRAP, SETPRIV, SETSID]) {
+        let found = tool.find();
+        findings.push(Finding {
+            what: tool.program.into(),
+            ok: found.is_some(),
+            detail: found.map_or_else(
+                || format!("not installed; needed to {}", tool.purpose),
+                |path| path.display().to_string(),
+            ),
+            package: Some(tool.package),
+        });
+    }
+    let keyring = std::path::Path::new(KEYRING).exists();
+    findings.push(Finding {
+        what: "Debian's keys".into(),
+        ok: keyring,
+        detail: if keyring { KEYRING.into() } else { "not installed; needed to verify packages".into() },
+        package: Some("debian-archive-keyring"),
+    });
+    findings.push(room(config)?);
+    findings.extend(left_over(config)?);
+    Ok(findings)
+}
+
+fn room(config: &Config) -> Result<Finding> {
+    let free = Layers::new(&config.cache_dir).free()?;
+    let detail = format!("{} free for {}", Bytes(free).rounded(), config.cache_dir);
+    Ok(Finding { what: "disk space".into(), ok: free >= ROOM, detail, package: None })
+}
+
+/// Fleets that took something from this host and whose folder is gone.
+fn left_over(config: &Config) -> Result<Vec<Finding>> {
+    let finding = |left: LeftOver| {
+        let nodes = match left.nodes.len() {
+            0 => String::new(),
+            1 => " and a node that runs".to_owned(),
+            several => format!(" and {several} nodes that run"),
+        };
+        let bridge = &left.taken.bridge;
+        let detail = match &left.moved_to {
+            Some(now) => format!("moved to {now} while its nodes run; `stead --fleet {now} up` sets its record right"),
+            None => {
+                format!("its folder {} is gone; it left the bridge {bridge}{nodes}; `--fix` ends them", left.taken.dir)
+            }
+        };
+        Finding { what: format!("fleet {}", left.fleet), ok: left.moved_to.is_some(), detail, package: None }
+    };
+    Ok(left_over::look(&config.run_dir)?.into_iter().map(finding).collect())
+}
+
+fn packages(findings: &[Finding]) -> BTreeSet<&'static str> {
+    findings.iter().filter(|finding| !finding.ok).filter_map(|finding| finding.package).collect()
+}
+
+fn fix(findings: &[Finding], config: &Config, printer: &Printer) -> Result<()> {
+    if !config.root {
+        return Err(Error::failed("installing packages needs root").hint("run `sudo stead doctor --fix`"));
+    }
+    let packages = packages(findings);
+    if !packages.is_empty() {
+        let list: Vec<&str> = packages.into_iter().collect();
+        printer.say(format_args!("Installing with apt-get: {}", list.join(", ")));
+        apt(&["update", "-qq"])?;
+        apt(&[&["install", "-y", "-qq", "--no-install-recommends"], list.as_slice()].concat())?;
+    }
+    // What was moved and runs is not left over.
+    for left in left_over::look(&config.run_dir)?.into_iter().filter(|left| left.moved_to.is_none()) {
+        printer.say(format_args!(
+            "Ending what fleet {} left: {} nodes, the bridge {}",
+            left.fleet,
+            left.nodes.len(),
+            left.taken.bridge
+        ));
+        left.end(&config.run_dir)?;
+    }
+    Ok(())
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let output = APT_GET.command()?.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(APT_GET.failure(output.status, &String::from_utf8_lossy(&output.stderr))).context("installing what is missing")
+}
+
+fn text(findings: &[Finding]) -> String {
+    findings.iter().fold(String::new(), |mut text, finding| {
+        let word = if finding.ok { format!("{GOOD}ok{GOOD:#}     ") } else { "missing".into() };
+        let _ = writeln!(text, "{word}  {:<16} {}", finding.what, finding.detail);
+        text
+    })
+}

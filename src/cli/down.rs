@@ -1,0 +1,116 @@
+//! `stead down`: nodes, gone.
+
+use std::io::{BufRead, IsTerminal};
+use std::time::Instant;
+
+use super::env::Env;
+use super::work::{Work, unfinished};
+use crate::id::WorkflowId;
+use crate::store::{Listed, Workspace};
+use crate::workflow::Outcome;
+use crate::workflow::flows::{deprovision, provision};
+use crate::{Error, Result};
+
+/// Wipes and destroys the nodes of every workspace, or of the named ones, and leaves nothing behind
+///
+/// Conversations live on the nodes only, and go with them. What remains is the record: the audit log, and that the nodes
+/// were there.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Workspaces [default: all that have a node]
+    #[arg(value_name = "WORKSPACE")]
+    workspaces: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where a node cannot be destroyed, or nobody confirmed.
+pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    let begun = Instant::now();
+    let held = env.hold("stead down").await?;
+    let mut reader = held.store.read().await?;
+    let all = reader.workspaces(Listed::Live).await?;
+    let unknown: Vec<&String> =
+        args.workspaces.iter().filter(|name| !all.iter().any(|workspace| workspace.slug == **name)).collect();
+    // A workspace that is declared and was never up has nothing to take down; one that nobody knows is a typo.
+    held.place.select(&unknown.into_iter().cloned().collect::<Vec<_>>())?;
+    let mut doomed: Vec<Workspace> = Vec::new();
+    for workspace in all {
+        let named = args.workspaces.is_empty() || args.workspaces.contains(&workspace.slug);
+        let unfinished = reader.live_workflow(provision::KIND, &workspace.id.to_string()).await?.is_some();
+        if named && (unfinished || reader.node_of(workspace.id).await?.is_some()) {
+            doomed.push(workspace);
+        }
+    }
+    drop(reader);
+    if doomed.is_empty() {
+        env.printer.say("There are no nodes to take down.");
+        return env.printer.data(&Vec::<String>::new(), "");
+    }
+    let slugs: Vec<String> = doomed.iter().map(|workspace| workspace.slug.clone()).collect();
+    if !args.yes {
+        confirm(env, &slugs)?;
+    }
+    let work = Work::new(env, &held)?;
+    let (mut workflows, mut destroyed, mut errors): (Vec<(String, WorkflowId)>, Vec<String>, Vec<Error>) =
+        Default::default();
+    for workspace in &doomed {
+        match clear(&work, workspace).await {
+            Err(error) => errors.push(error),
+            Ok(()) if held.store.read().await?.node_of(workspace.id).await?.is_none() => {
+                destroyed.push(workspace.slug.clone());
+            }
+            Ok(()) => {
+                let id = work.enqueue(deprovision::KIND, workspace, workspace.revision_id).await?;
+                workflows.push((workspace.slug.clone(), id));
+            }
+        }
+    }
+    for (slug, ended) in work.outcomes(workflows).await {
+        match ended {
+            Ok(()) => destroyed.push(slug),
+            Err(error) => errors.push(error),
+        }
+    }
+    destroyed.sort();
+    if !destroyed.is_empty() {
+        env.printer.say(format_args!(
+            "\nDestroyed: {} ({:.1} s). The record remains: `stead audit show`.",
+            destroyed.join(", "),
+            begun.elapsed().as_secs_f64()
+        ));
+    }
+    env.printer.data(&destroyed, "")?;
+    work.conclude(doomed.len(), errors)
+}
+
+/// Ends what else works on the workspace's node: two flows never do so at once, and none that was left behind may go on
+/// with the next node.
+async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
+    work.close_converge(workspace, "its node was taken down").await?;
+    let Some(provision) = work.live(provision::KIND, workspace).await? else { return Ok(()) };
+    work.engine.turn_back(provision.id, "it was taken down before it was up").await?;
+    work.enqueue(provision::KIND, workspace, provision.revision_id).await?;
+    match work.engine.run(provision.id).await? {
+        // Taken back is what is wanted here, so its failure is none.
+        Outcome::Failed(_) | Outcome::Succeeded => Ok(()),
+        outcome => Err(unfinished(&workspace.slug, provision.id, outcome)),
+    }
+}
+
+fn confirm(env: &Env, slugs: &[String]) -> Result<()> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::input("down destroys nodes, and nobody is here to confirm it").hint("add --yes"));
+    }
+    env.printer.say(format_args!(
+        "This destroys the nodes of {} and all that is on them. Type yes to go on:",
+        slugs.join(", ")
+    ));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Error::input("not confirmed; nothing was changed")) }
+}

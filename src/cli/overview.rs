@@ -1,0 +1,231 @@
+//! What is declared, what is recorded, and what is really there, side by side.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::env::{Env, Place};
+use super::missing::missing;
+use super::outdated::{Declared, Outdated};
+use crate::clock::Timestamp;
+use crate::id::{FleetId, NodeId, WorkflowId};
+use crate::provider::{self, MachineState, local::Local};
+use crate::secrets::vault::Vault;
+use crate::store::{FleetLock, Listed, LockHolder, Node, NodeState, Reader, Store, WorkflowState, Workspace};
+use crate::workflow::flows::playbooks;
+use crate::{Error, Result};
+
+/// A fleet at one moment.
+#[derive(Debug, Serialize)]
+pub(super) struct Overview {
+    pub(super) fleet: String,
+    pub(super) id: FleetId,
+    pub(super) workspaces: Vec<WorkspaceRow>,
+    /// Queued, under way, or parked.
+    pub(super) workflows: Vec<Unfinished>,
+    /// Whether this host holds local nodes to their sizes; none where none runs.
+    pub(super) sizes_enforced: Option<bool>,
+    /// Who changes the fleet right now.
+    pub(super) in_use_by: Option<LockHolder>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct WorkspaceRow {
+    pub(super) slug: String,
+    pub(super) tier: String,
+    /// Whether the fleet's files declare it, as they are now.
+    pub(super) declared: bool,
+    /// Where its record stands; none where it was never brought up.
+    pub(super) state: Option<String>,
+    pub(super) node: Option<NodeRow>,
+    pub(super) secrets_missing: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NodeRow {
+    pub(super) id: NodeId,
+    /// As recorded.
+    pub(super) recorded: NodeState,
+    /// As its provider sees it.
+    pub(super) machine: Seen,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) image: Option<String>,
+    pub(super) playbooks: Playbooks,
+    /// What was declared anew, and only a new node will have.
+    pub(super) outdated: Vec<Outdated>,
+    pub(super) agent_version: Option<String>,
+    pub(super) updated_at: Timestamp,
+}
+
+/// A machine as its provider sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Seen {
+    Running,
+    Stopped,
+    Missing,
+    /// The provider could not be asked.
+    Unknown,
+}
+
+/// How a node stands to what its playbooks say now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Playbooks {
+    Converged,
+    /// What is declared now is not what was applied last.
+    Changed,
+    /// Nothing was applied yet.
+    Never,
+    /// The playbooks have mistakes, or the workspace is not declared any more.
+    Unknown,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Unfinished {
+    pub(super) id: WorkflowId,
+    pub(super) kind: String,
+    /// The workspace's slug.
+    pub(super) workspace: Option<String>,
+    pub(super) state: WorkflowState,
+    pub(super) error: Option<String>,
+}
+
+impl NodeRow {
+    /// One word for both sides: what is recorded, unless the machine is not there to be so.
+    pub(super) fn word(&self) -> &'static str {
+        match (self.machine, self.recorded) {
+            // A machine that is not there yet, or no more, is as its record says.
+            (Seen::Missing, NodeState::Creating | NodeState::Deprovisioning) => self.recorded.as_str(),
+            (Seen::Missing, _) => "missing",
+            (Seen::Stopped, _) => NodeState::Stopped.as_str(),
+            (Seen::Running | Seen::Unknown, _) => self.recorded.as_str(),
+        }
+    }
+}
+
+/// Looks at everything. Warnings go to `warn`: they must not keep the rest from being seen.
+///
+/// # Errors
+/// Fails where the store cannot be read.
+pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(Error)) -> Result<Overview> {
+    let mut reader = store.read().await?;
+    let waiting = Vault::open(&place.dir)?.list()?;
+    let recorded: BTreeMap<String, Workspace> = reader
+        .workspaces(Listed::Live)
+        .await?
+        .into_iter()
+        .map(|workspace| (workspace.slug.clone(), workspace))
+        .collect();
+    let declared = &place.desired.fleet.workspaces;
+    let mut slugs: Vec<&String> = recorded.keys().chain(declared.keys()).collect();
+    slugs.sort();
+    slugs.dedup();
+    let mut rows = Vec::new();
+    let mut sizes_enforced = None;
+    let mut images = Declared::new(env, &place.desired);
+    for slug in slugs {
+        let record = recorded.get(slug);
+        let node = match record {
+            Some(record) => reader.node_of(record.id).await?,
+            None => None,
+        };
+        if let Some(node) = node.as_ref().filter(|node| node.kind == "local") {
+            let local = Local::new(place.desired.fleet.id.clone(), &place.dir, &env.config)?;
+            sizes_enforced = Some(local.enforces_sizes(&node.mark));
+        }
+        let node = match node {
+            Some(node) => {
+                let outdated = images.of(slug, &node, warn);
+                Some(NodeRow { outdated, ..row(env, place, slug, node, warn).await })
+            }
+            None => None,
+        };
+        let tier = declared.get(slug).map(|workspace| &workspace.tier).or(record.map(|record| &record.tier));
+        rows.push(WorkspaceRow {
+            slug: slug.clone(),
+            tier: tier.cloned().unwrap_or_default(),
+            declared: declared.contains_key(slug),
+            state: record.map(|record| record.state.to_string()),
+            node,
+            secrets_missing: missing(place, &waiting, &mut reader, slug, record.map(|record| record.id)).await?,
+        });
+    }
+    Ok(Overview {
+        fleet: place.desired.fleet.name.clone(),
+        id: place.desired.fleet.id.clone(),
+        workspaces: rows,
+        workflows: unfinished(&mut reader, &recorded).await?,
+        sizes_enforced,
+        in_use_by: FleetLock::holder(store.dir())?,
+    })
+}
+
+async fn row(env: &Env, place: &Place, slug: &str, node: Node, warn: &dyn Fn(Error)) -> NodeRow {
+    let machine = seen(env, place, &node).await.unwrap_or_else(|error| {
+        warn(error.context(format!("asking the provider {:?} about {slug:?}", node.provider)));
+        Seen::Unknown
+    });
+    NodeRow {
+        id: node.id,
+        recorded: node.state,
+        machine,
+        addresses: node.addresses,
+        image: node.image,
+        playbooks: standing(place, slug, node.playbook_digest.as_deref(), warn),
+        outdated: Vec::new(),
+        agent_version: node.agent_version,
+        updated_at: node.updated_at,
+    }
+}
+
+/// What the node's provider sees of it.
+///
+/// # Errors
+/// Fails where the provider cannot be asked.
+pub(super) async fn seen(env: &Env, place: &Place, node: &Node) -> Result<Seen> {
+    let provider = provider::of_kind(&node.kind, &place.desired.fleet.id, &place.dir, &env.config)?;
+    Ok(match provider.find(&node.mark).await? {
+        None => Seen::Missing,
+        Some(machine) => match machine.state {
+            MachineState::Running => Seen::Running,
+            MachineState::Stopped => Seen::Stopped,
+        },
+    })
+}
+
+fn standing(place: &Place, slug: &str, applied: Option<&str>, warn: &dyn Fn(Error)) -> Playbooks {
+    let Some(applied) = applied else { return Playbooks::Never };
+    if place.desired.fleet.workspace(slug).is_none() {
+        return Playbooks::Unknown;
+    }
+    match playbooks::plan(&place.desired, slug).and_then(|plan| playbooks::digest(&plan)) {
+        Ok(digest) if digest == applied => Playbooks::Converged,
+        Ok(_) => Playbooks::Changed,
+        Err(error) => {
+            warn(error.context(format!("compiling the playbooks of {slug:?}")));
+            Playbooks::Unknown
+        }
+    }
+}
+
+async fn unfinished(reader: &mut Reader, workspaces: &BTreeMap<String, Workspace>) -> Result<Vec<Unfinished>> {
+    let workflows = reader.workflows(Listed::Live).await?;
+    let slug = |subject: &str| {
+        workspaces
+            .values()
+            .find(|workspace| workspace.id.to_string() == subject)
+            .map(|workspace| workspace.slug.clone())
+    };
+    Ok(workflows
+        .into_iter()
+        .map(|workflow| Unfinished {
+            id: workflow.id,
+            kind: workflow.kind,
+            workspace: slug(&workflow.subject),
+            state: workflow.state,
+            error: workflow.error,
+        })
+        .collect())
+}

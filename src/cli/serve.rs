@@ -1,0 +1,135 @@
+//! `stead serve`: the control API.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use super::env::Env;
+use crate::api::{self, TokenHash};
+use crate::secrets::keys::FleetKeys;
+use crate::{Error, Result, atomic_file, ownership};
+
+/// Serves the control API over the fleet's store, until Ctrl-C
+///
+/// `GET /healthz` is open to all; what lies under /v1 wants the header `Authorization: Bearer TOKEN`. It speaks plain
+/// HTTP: leave it on a loopback address, and put a proxy that speaks TLS in front of it.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The address and port to listen on; port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7380")]
+    listen: SocketAddr,
+    /// A file that holds the token [default: .stead/keys/api-token, made where it is missing]
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<Utf8PathBuf>,
+}
+
+/// The shortest token that is taken, in bytes: 128 bits in hexadecimal.
+const SHORTEST: usize = 32;
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where the address is taken, or the token or the store cannot be read.
+pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    let place = env.place()?;
+    let store = env.store(&place).await?;
+    let file = args.token_file.clone().unwrap_or_else(|| FleetKeys::folder(&place.dir).join("api-token"));
+    if args.token_file.is_none() {
+        make_token(&file)?;
+    }
+    let token = read_token(&file)?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| cannot_listen(args.listen, error))?;
+    let address = listener.local_addr()?;
+    if !address.ip().is_loopback() {
+        env.printer.warn(format_args!("{address} is no loopback address: the token crosses the network unencrypted"));
+    }
+    let shutdown = CancellationToken::new();
+    stop_on_signals(shutdown.clone())?;
+    env.printer.say(format_args!("Serving http://{address}; the token is in {file}. Ctrl-C ends it."));
+    env.printer.data(&serde_json::json!({"listen": address, "token_file": file}), "")?;
+    api::serve(listener, api::router(store.clone(), token), shutdown).await?;
+    store.close().await;
+    Ok(())
+}
+
+fn make_token(file: &Utf8Path) -> Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    if let Some(folder) = file.parent() {
+        atomic_file::private_folder(folder)?;
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).map_err(|error| Error::failed(format!("the system gives no randomness: {error}")))?;
+    let token = Zeroizing::new(hex::encode(*bytes) + "\n");
+    atomic_file::create(file, token.as_bytes(), 0o600)?;
+    file.parent().into_iter().chain([file]).try_for_each(ownership::inherit)
+}
+
+fn read_token(file: &Utf8Path) -> Result<TokenHash> {
+    let text = atomic_file::read(file)?.map(Zeroizing::new).ok_or_else(|| {
+        Error::input(format!("there is no file {file}"))
+            .hint("without --token-file, stead makes a token by itself; `openssl rand -hex 32` prints one for a file of your own")
+    })?;
+    let token = text.trim_ascii();
+    if token.len() < SHORTEST {
+        return Err(Error::input(format!(
+            "the token in {file} has {} characters; {SHORTEST} are the least",
+            token.len()
+        ))
+        .hint("`openssl rand -hex 32` prints one that nobody guesses"));
+    }
+    Ok(TokenHash::of(token))
+}
+
+fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "another program listens there (`ss -ltnp 'sport = :{0}'` names it); end it, or take another port: `--listen {1}:0` takes any that is free",
+            address.port(),
+            address.ip()
+        ),
+        ErrorKind::PermissionDenied => "ports below 1024 are root's: take a higher one with --listen".into(),
+        ErrorKind::AddrNotAvailable => "this machine has no such address: `ip address` lists those that it has".into(),
+        _ => "give another address with --listen".into(),
+    };
+    Error::failed(format!("cannot listen on {address}")).because(error).hint(hint)
+}
+
+fn stop_on_signals(shutdown: CancellationToken) -> Result<()> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        shutdown.cancel();
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_token_is_made_once_and_is_its_owners() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(temp.path()).unwrap().join("keys/api-token");
+        make_token(&file).unwrap();
+        let first = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        make_token(&file).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), first);
+        assert!(read_token(&file).unwrap().matches(first.trim().as_bytes()));
+        std::fs::write(&file, "short\n").unwrap();
+        assert_eq!(read_token(&file).err().unwrap().kind(), crate::Kind::Input);
+    }
+}

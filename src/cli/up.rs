@@ -1,0 +1,259 @@
+//! `stead up`: the main job.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::env::{Env, Held};
+use super::missing::{self, missing};
+use super::mistakes;
+use super::outdated::{Declared, Outdated};
+use super::printer::{GOOD, table};
+use super::work::Work;
+use crate::audit::Entry;
+use crate::fleet::ProviderKind;
+use crate::id::RevisionId;
+use crate::provider::local::Local;
+use crate::secrets::vault::Vault;
+use crate::store::{ManagedBy, Revision, Workspace};
+use crate::workflow::flows::{self, converge, deprovision, provision};
+use crate::{Error, Result};
+
+/// Brings up every declared workspace's node, or the named ones, and waits until each is healthy
+///
+/// Builds the images that are missing, creates, bootstraps and converges the nodes, and prints how to reach them. What
+/// is up and healthy already is left as it is; what an earlier run left unfinished is gone on with.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Workspaces [default: all that are declared]
+    #[arg(value_name = "WORKSPACE")]
+    workspaces: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Up {
+    workspace: String,
+    node: String,
+    state: String,
+    addresses: Vec<String>,
+    image: Option<String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where any workspace's node does not become healthy.
+pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    let begun = Instant::now();
+    let held = env.hold("stead up").await?;
+    let slugs = held.place.select(&args.workspaces)?;
+    if slugs.is_empty() {
+        return Err(Error::input("the fleet declares no workspaces").hint("add one under `workspaces` in stead.yaml"));
+    }
+    check_host(&held, &slugs)?;
+    let images = check_files(env, &held, &slugs)?;
+    check_secrets(&held, &slugs).await?;
+    for image in images {
+        // Also what is no mistake of the files': the programs for nodes that were not built.
+        flows::image::inputs(&env.config, &held.place.desired, image)?;
+    }
+    let revision = publish(env, &held).await?;
+    let workspaces = reconcile(env, &held, &slugs, revision.id).await?;
+
+    let work = Work::new(env, &held)?;
+    finish_teardowns(&work, &workspaces).await?;
+    let mut workflows = Vec::new();
+    let mut behind = Vec::new();
+    for workspace in &workspaces {
+        let unfinished = work.live(provision::KIND, workspace).await?;
+        let node = held.store.read().await?.node_of(workspace.id).await?;
+        // An earlier one applies what is not declared any more, and what has been mended since may stop it for ever.
+        work.close_converge(workspace, "a newer `stead up` came").await?;
+        let kind = if node.is_some() && unfinished.is_none() { converge::KIND } else { provision::KIND };
+        workflows.push((workspace.slug.clone(), work.enqueue(kind, workspace, Some(revision.id)).await?));
+        // What an earlier run began goes on with what was declared then.
+        if unfinished.is_some_and(|unfinished| unfinished.revision_id != Some(revision.id)) {
+            behind.push(workspace);
+        }
+    }
+    work.run(workflows).await?;
+    let mut workflows = Vec::new();
+    for workspace in behind {
+        workflows.push((workspace.slug.clone(), work.enqueue(converge::KIND, workspace, Some(revision.id)).await?));
+    }
+    work.run(workflows).await?;
+    warn_outdated(env, &held, &workspaces).await?;
+    summary(env, &held, &workspaces, begun.elapsed().as_secs_f64()).await
+}
+
+/// Compiles what these workspaces' nodes and images are made of, and gives the images' names.
+fn check_files<'a>(env: &Env, held: &'a Held, slugs: &'a [String]) -> Result<BTreeSet<&'a str>> {
+    let desired = &held.place.desired;
+    let tiers = slugs.iter().filter_map(|slug| desired.fleet.tier(desired.fleet.workspace(slug)?));
+    Ok(mistakes::look(&env.printer, desired, slugs, tiers)?.images)
+}
+
+/// Says which nodes are not made anew, though what they were made of has changed.
+async fn warn_outdated(env: &Env, held: &Held, workspaces: &[Workspace]) -> Result<()> {
+    let mut declared = Declared::new(env, &held.place.desired);
+    for workspace in workspaces {
+        let Some(node) = held.store.read().await?.node_of(workspace.id).await? else { continue };
+        let slug = &workspace.slug;
+        let outdated = declared.of(slug, &node, &|error| env.printer.warn(error.one_line()));
+        if !outdated.is_empty() {
+            let parts = outdated.into_iter().map(Outdated::word).collect::<Vec<_>>().join(" and ");
+            env.printer.warn(format_args!(
+                "{slug}: the {parts} declared for it changed; its node keeps what it was made with until it is made \
+                 anew (`stead down {slug} && stead up {slug}`, which loses what is on it)"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Finds out before anything is begun what would stop it.
+fn check_host(held: &Held, slugs: &[String]) -> Result<()> {
+    let fleet = &held.place.desired.fleet;
+    for slug in slugs {
+        let Some(workspace) = fleet.workspace(slug) else { continue };
+        let Some(provider) = fleet.provider(workspace) else { continue };
+        if provider.kind != ProviderKind::Local {
+            return Err(Error::input(format!(
+                "workspace {slug:?} lives at a provider of kind {:?}, which this version of stead cannot drive yet",
+                provider.kind.to_string()
+            ))
+            .hint("name the other workspaces: `stead up WORKSPACE…`"));
+        }
+        if fleet.tier(workspace).is_some_and(|tier| tier.vm) {
+            return Err(Error::input(format!(
+                "workspace {slug:?} wants a virtual machine (`vm: true`), which this version of stead cannot boot yet"
+            ))
+            .hint("leave `vm` out of its tier: the node is then a container"));
+        }
+        Local::check_host()?;
+    }
+    Ok(())
+}
+
+/// Publishes the files as a revision; the same files are the same revision.
+pub(super) async fn publish(env: &Env, held: &Held) -> Result<Revision> {
+    let files = &held.place.desired.files;
+    let blob = held.store.blobs().put(files.to_bytes()?).await?;
+    let (digest, actor) = (files.digest(), env.actor());
+    held.store
+        .write(move |tx| {
+            Box::pin(async move {
+                // Ciphertext that no node came for is dropped whenever someone works on the fleet.
+                tx.expire_envelopes().await?;
+                let (revision, new) = tx.publish(&digest, &blob, &actor).await?;
+                if new {
+                    Entry::new(&actor, "revision.publish", revision.id.to_string())
+                        .detail("number", revision.number)
+                        .append(tx)
+                        .await?;
+                }
+                Ok(revision)
+            })
+        })
+        .await
+}
+
+/// Brings the workspaces' records in line with the files.
+async fn reconcile(env: &Env, held: &Held, slugs: &[String], revision: RevisionId) -> Result<Vec<Workspace>> {
+    let declared: Vec<(String, String)> = slugs
+        .iter()
+        .filter_map(|slug| Some((slug.clone(), held.place.desired.fleet.workspace(slug)?.tier.clone())))
+        .collect();
+    let actor = env.actor();
+    held.store
+        .write(move |tx| {
+            Box::pin(async move {
+                let mut workspaces = Vec::new();
+                for (slug, tier) in declared {
+                    let workspace = match tx.workspace_by_slug(&slug).await? {
+                        Some(mut workspace) => {
+                            if workspace.managed_by != ManagedBy::Files {
+                                return Err(Error::input(format!(
+                                    "the workspace {slug:?} came through the control API already"
+                                ))
+                                .hint("take it out of the fleet's files, or give this one another slug"));
+                            }
+                            if workspace.tier != tier || workspace.revision_id != Some(revision) {
+                                workspace.tier = tier;
+                                workspace.revision_id = Some(revision);
+                                tx.update_workspace(&workspace).await?;
+                            }
+                            workspace
+                        }
+                        None => {
+                            let mut workspace = Workspace::new(slug, tier, ManagedBy::Files, tx.now());
+                            workspace.revision_id = Some(revision);
+                            tx.insert_workspace(&workspace).await?;
+                            Entry::new(&actor, "workspace.create", workspace.id.to_string())
+                                .detail("slug", workspace.slug.as_str())
+                                .append(tx)
+                                .await?;
+                            workspace
+                        }
+                    };
+                    workspaces.push(workspace);
+                }
+                Ok(workspaces)
+            })
+        })
+        .await
+}
+
+/// Every declared secret must have a value before a machine is made for it.
+async fn check_secrets(held: &Held, slugs: &[String]) -> Result<()> {
+    let waiting = Vault::open(&held.place.dir)?.list()?;
+    let mut reader = held.store.read().await?;
+    let mut all = Vec::new();
+    for slug in slugs {
+        let workspace = reader.workspace_by_slug(slug).await?.map(|workspace| workspace.id);
+        let names = missing(&held.place, &waiting, &mut reader, slug, workspace).await?;
+        all.extend(names.into_iter().map(|name| (slug.clone(), name)));
+    }
+    if all.is_empty() { Ok(()) } else { Err(missing::error(&all)) }
+}
+
+/// A `down` that was interrupted is finished before its node is made anew.
+async fn finish_teardowns(work: &Work, workspaces: &[Workspace]) -> Result<()> {
+    let mut unfinished = Vec::new();
+    for workspace in workspaces {
+        if let Some(live) = work.live(deprovision::KIND, workspace).await? {
+            work.enqueue(deprovision::KIND, workspace, live.revision_id).await?;
+            unfinished.push((workspace.slug.clone(), live.id));
+        }
+    }
+    work.run(unfinished).await
+}
+
+async fn summary(env: &Env, held: &Held, workspaces: &[Workspace], seconds: f64) -> Result<()> {
+    let mut rows = Vec::new();
+    for workspace in workspaces {
+        let Some(node) = held.store.read().await?.node_of(workspace.id).await? else { continue };
+        rows.push(Up {
+            workspace: workspace.slug.clone(),
+            node: node.id.to_string(),
+            state: node.state.to_string(),
+            addresses: node.addresses.iter().map(ToString::to_string).collect(),
+            image: node.image,
+        });
+    }
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| vec![row.workspace.clone(), row.state.clone(), row.addresses.join(" "), row.node.clone()])
+        .collect();
+    env.printer.say(format_args!("\n{GOOD}{} healthy{GOOD:#} in {seconds:.1} s\n", count(rows.len())));
+    env.printer.data(&rows, table(&["WORKSPACE", "STATE", "ADDRESSES", "NODE"], &cells))?;
+    let program = std::env::args().next().unwrap_or_else(|| "stead".into());
+    let fleet = env.global.fleet.as_ref().map(|dir| format!(" --fleet {dir}")).unwrap_or_default();
+    env.printer.say(format_args!("\nNext: {program}{fleet} status\n      {program}{fleet} down --yes"));
+    Ok(())
+}
+
+fn count(nodes: usize) -> String {
+    if nodes == 1 { "1 node is".into() } else { format!("{nodes} nodes are") }
+}

@@ -1,0 +1,160 @@
+//! Running workflows in the foreground: for `up`, `down`, and whatever else waits for them.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::env::{Env, Held};
+use super::printer::Printer;
+use super::progress::Progress;
+use crate::id::{RevisionId, WorkflowId};
+use crate::store::{WorkflowRecord, Workspace};
+use crate::workflow::flows::{self, Params, Platform, converge};
+use crate::workflow::{Engine, Outcome};
+use crate::{Error, Result};
+
+/// How many workflows run side by side: nodes boot at the same time, and a boot mostly waits.
+const SIDE_BY_SIDE: usize = 8;
+
+/// An engine with what shows its progress.
+pub(super) struct Work {
+    pub(super) engine: Engine<Platform>,
+    progress: Arc<Progress>,
+    actor: String,
+}
+
+impl Work {
+    /// Makes the engine; Ctrl-C stops it between steps.
+    ///
+    /// # Errors
+    /// Fails where the fleet's keys or its vault cannot be read.
+    pub(super) fn new(env: &Env, held: &Held) -> Result<Self> {
+        let progress = Arc::new(Progress::new(env.printer, env.global.no_progress));
+        let platform = Arc::new(env.platform(&held.place)?);
+        let actor = env.actor();
+        let engine = Engine::new(held.store.clone(), platform, flows::registry(), progress.clone(), &actor);
+        let says = "Stopping after the steps under way; press Ctrl-C again to stop at once.";
+        let engine = engine.with_cancellation(stop_on_signals(env.printer, says)?);
+        #[cfg(debug_assertions)]
+        let engine = engine.with_fault(env.config.fault.as_deref().map(str::parse).transpose()?);
+        Ok(Self { engine, progress, actor })
+    }
+
+    /// Says what the subject of a workflow is called.
+    pub(super) fn name(&self, subject: &str, name: &str) {
+        self.progress.name(subject, name);
+    }
+
+    /// Enqueues a flow for a workspace, or finds the one that waits already.
+    pub(super) async fn enqueue(
+        &self,
+        kind: &str,
+        workspace: &Workspace,
+        revision: Option<RevisionId>,
+    ) -> Result<WorkflowId> {
+        let params = Params { workspace: workspace.id, slug: workspace.slug.clone(), actor: self.actor.clone() };
+        self.progress.name(&workspace.id.to_string(), &workspace.slug);
+        self.engine.enqueue(kind, workspace.id.to_string(), &params, revision).await
+    }
+
+    /// Closes the workspace's converge that an earlier command left behind, where there is one: what comes now is newer.
+    /// Nothing of a converge is taken back, so none is lost either.
+    pub(super) async fn close_converge(&self, workspace: &Workspace, reason: &str) -> Result<()> {
+        let live = self.live(converge::KIND, workspace).await?;
+        match live {
+            Some(live) => self.engine.close(live.id, reason).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The workspace's workflow of a kind that has not ended.
+    pub(super) async fn live(&self, kind: &str, workspace: &Workspace) -> Result<Option<WorkflowRecord>> {
+        self.engine.store().read().await?.live_workflow(kind, &workspace.id.to_string()).await
+    }
+
+    /// Runs the workflows side by side; fails where any did.
+    pub(super) async fn run(&self, workflows: Vec<(String, WorkflowId)>) -> Result<()> {
+        let ended = self.outcomes(workflows).await;
+        self.conclude(ended.len(), ended.into_iter().filter_map(|(_, ended)| ended.err()).collect())
+    }
+
+    /// Runs the workflows side by side and tells how each ended.
+    pub(super) async fn outcomes(&self, workflows: Vec<(String, WorkflowId)>) -> Vec<(String, Result<()>)> {
+        let (slugs, ids): (Vec<String>, Vec<WorkflowId>) = workflows.into_iter().unzip();
+        let outcomes = self.engine.run_all(ids, SIDE_BY_SIDE).await;
+        self.progress.finish();
+        let judged = |(slug, (id, outcome)): (String, (WorkflowId, Result<Outcome>))| {
+            let ended = match outcome {
+                Ok(Outcome::Succeeded) => Ok(()),
+                Ok(Outcome::Failed(error)) => Err(error.context(format!("workspace {slug:?}"))),
+                Ok(outcome) => Err(unfinished(&slug, id, outcome)),
+                Err(error) => Err(error.context(format!("workspace {slug:?}"))),
+            };
+            (slug, ended)
+        };
+        slugs.into_iter().zip(outcomes).map(judged).collect()
+    }
+
+    /// The one error, or, where there are several, each as it is and how many there were.
+    pub(super) fn conclude(&self, workspaces: usize, mut errors: Vec<Error>) -> Result<()> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            failed => {
+                errors.iter().for_each(|error| self.progress.printer().error(error));
+                Err(Error::failed(format!("{failed} of {workspaces} workspaces failed"))
+                    .hint("the errors above tell why, and what helps"))
+            }
+        }
+    }
+}
+
+/// What to tell of a workflow that neither succeeded nor was taken back.
+pub(super) fn unfinished(slug: &str, id: WorkflowId, outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Parked(error) => error
+            .context(format!("workspace {slug:?}: the workflow {id} is parked"))
+            .hint(format!("mend the cause, then `stead workflow retry {id}`")),
+        Outcome::Busy => Error::failed(format!("workspace {slug:?}: another program works on the workflow {id}"))
+            .hint("`stead workflow list` shows it"),
+        Outcome::Interrupted | Outcome::Succeeded | Outcome::Failed(_) => {
+            Error::failed(format!("workspace {slug:?}: interrupted"))
+                .hint("the same command goes on where this one stopped")
+        }
+    }
+}
+
+/// The token is cancelled at the first Ctrl-C (or SIGTERM), and `says` told; the second one ends the program at once, and
+/// the next run goes on where it stood.
+///
+/// # Errors
+/// Fails where the system does not tell of signals.
+pub(super) fn stop_on_signals(printer: Printer, says: &'static str) -> Result<CancellationToken> {
+    // On a thread and a runtime of its own: the command's own runtime hears nothing any more while it waits for the last
+    // of its work, and that is when people press Ctrl-C again.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let token = CancellationToken::new();
+    let cancel = token.clone();
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            for first in [true, false] {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if first {
+                    printer.say(says);
+                    cancel.cancel();
+                }
+            }
+        });
+        // 128 + SIGINT, as shells have it.
+        std::process::exit(130);
+    })?;
+    Ok(token)
+}
