@@ -1,0 +1,12 @@
+//! The main job on real nodes: real systemd, real cloud-init, real sshd. Needs root.
+//!
+//! Every test's name begins with `node_`, so that those who are not root can leave these out.
+
+mod broken;
+mod changes;
+mod crash;
+mod fleet;
+mod flows;
+mod main_job;
+mod secret;
+mod suites;
