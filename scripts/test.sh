@@ -1,0 +1,34 @@
+#!/bin/sh
+# All tests. As root, with everything they need installed, every one runs. Without root, those that need real nodes
+# (their names begin with `node_` or `rooted_`) are listed as skipped.
+set -eu
+stead=$1
+shift
+
+# What needs root: real nodes, a real sshd, systemd's credentials.
+rooted='test(/node_/) | test(/rooted_/) | test(/^ssh::tests/) | test(/^node::secrets/)'
+
+if [ "$(id -u)" = 0 ]; then
+    "$stead" doctor --fix
+    need=
+    [ -x /usr/sbin/sshd ] || need="$need openssh-server"
+    command -v ssh >/dev/null || need="$need openssh-client"
+    command -v age >/dev/null || need="$need age"
+    # Reads YAML as cloud-init does; without it that test would look at nothing.
+    python3 -c 'import yaml' 2>/dev/null || [ -d /usr/lib/python3/dist-packages/yaml ] || need="$need python3-yaml"
+    if [ -n "$need" ]; then
+        echo "Installing what only the tests need:$need"
+        # The tests start an sshd of their own; the machine's must not start, now or at the next boot.
+        policy=/usr/sbin/policy-rc.d
+        [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' > "$policy"; chmod +x "$policy"; trap 'rm -f "$policy"' EXIT; }
+        apt-get update -qq
+        # shellcheck disable=SC2086 # a list of words
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need
+        case "$need" in *openssh-server*) systemctl disable ssh 2>/dev/null || true ;; esac
+    fi
+    cargo nextest run "$@"
+else
+    echo "skipped, since they need root:"
+    cargo nextest list -E "$rooted" --message-format oneline
+    cargo nextest run -E "not ($rooted)" "$@"
+fi
