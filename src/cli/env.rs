@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::fleet::FileSet;
 use crate::secrets::keys::FleetKeys;
 use crate::secrets::vault::Vault;
-use crate::store::{FleetLock, Store};
+use crate::store::{FleetLock, LockHolder, Store};
 use crate::workflow::flows::{Desired, Platform};
 use crate::{Error, Result};
 
@@ -80,6 +80,19 @@ impl Env {
     pub(super) async fn hold(&self, command: &str) -> Result<Held> {
         let place = self.place()?;
         let lock = FleetLock::take(&place.dir.join(".stead"), command)?;
+        self.held(place, lock).await
+    }
+
+    /// As [`hold`](Self::hold), or who else changes the fleet now.
+    pub(super) async fn try_hold(&self, command: &str) -> Result<Result<Held, LockHolder>> {
+        let place = self.place()?;
+        match FleetLock::try_take(&place.dir.join(".stead"), command)? {
+            Ok(lock) => self.held(place, lock).await.map(Ok),
+            Err(holder) => Ok(Err(holder)),
+        }
+    }
+
+    async fn held(&self, place: Place, lock: FleetLock) -> Result<Held> {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
         let store = self.store(&place).await?;
         Ok(Held { place, store })

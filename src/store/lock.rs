@@ -57,6 +57,14 @@ impl FleetLock {
     /// # Errors
     /// Fails where another program holds it; the error names that program.
     pub fn take(dir: &Utf8Path, command: &str) -> Result<Self> {
+        Self::try_take(dir, command)?.map_err(|holder| held(&holder))
+    }
+
+    /// As [`take`](Self::take), for those who can go on without it: gives back who holds it where another program does.
+    ///
+    /// # Errors
+    /// Fails where the lock's file cannot be written.
+    pub fn try_take(dir: &Utf8Path, command: &str) -> Result<Result<Self, LockHolder>> {
         private_dir(dir)?;
         let path = file(dir);
         let mut file = std::fs::OpenOptions::new()
@@ -71,7 +79,7 @@ impl FleetLock {
         let deadline = Instant::now() + PATIENCE;
         while !try_lock(&file, FlockOperation::NonBlockingLockExclusive, &path)? {
             if Instant::now() >= deadline {
-                return Err(held(&holder_of(&mut file, &path)?.unwrap_or_else(LockHolder::unknown)));
+                return Ok(Err(holder_of(&mut file, &path)?.unwrap_or_else(LockHolder::unknown)));
             }
             std::thread::sleep(POLL);
         }
@@ -80,7 +88,7 @@ impl FleetLock {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(&text)?;
-        Ok(Self(file))
+        Ok(Ok(Self(file)))
     }
 
     /// Who holds the lock of the `.stead` folder `dir`, if anybody does.
@@ -173,6 +181,7 @@ mod tests {
         assert_eq!(FleetLock::holder(&dir).unwrap(), None);
         let first = FleetLock::take(&dir, "stead up").unwrap();
         assert_eq!(FleetLock::holder(&dir).unwrap().unwrap().pid, std::process::id());
+        assert_eq!(FleetLock::try_take(&dir, "stead down").unwrap().unwrap_err().command, "stead up");
         let error = FleetLock::take(&dir, "stead down").unwrap_err();
         assert!(error.to_string().contains("`stead up` (process "), "{error}");
         drop(first);

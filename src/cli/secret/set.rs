@@ -52,14 +52,14 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     // Before the lock is taken: whoever types must not hold the fleet.
     let value = value::read(&env.printer, slug, name)?;
 
-    let busy = FleetLock::holder(&place.dir.join(".stead"))?;
-    let held = match busy {
-        Some(_) => None,
-        None => Some(env.hold("stead secret set").await?),
+    // Whoever holds the fleet may do so for minutes; asking first spares the wait.
+    let held = match FleetLock::holder(&place.dir.join(".stead"))? {
+        Some(holder) => Err(holder),
+        None => env.try_hold("stead secret set").await?,
     };
     let store = match &held {
-        Some(held) => held.store.clone(),
-        None => env.store(&place).await?,
+        Ok(held) => held.store.clone(),
+        Err(_) => env.store(&place).await?,
     };
     vault.put(slug, name, &value)?;
     drop(value);
@@ -68,12 +68,10 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         Outcome { workspace: slug, name, version: 1, state: SecretState::Vault, fingerprint: None, masked_tail: None };
     outcome.version = record(env, &store, slug, name, workspace.as_ref()).await?;
 
-    let later = match (&busy, &held, &workspace) {
+    let later = match (&held, &workspace) {
         _ if !declared => Some(format!("Nothing delivers it until {slug} declares it.")),
-        (Some(holder), ..) => {
-            Some(format!("The fleet is in use by {holder}: `stead up {slug}` delivers it afterwards."))
-        }
-        (None, Some(held), Some(workspace)) => match destination(env, held, workspace, name).await? {
+        (Err(holder), _) => Some(format!("The fleet is in use by {holder}: `stead up {slug}` delivers it afterwards.")),
+        (Ok(held), Some(workspace)) => match destination(env, held, workspace, name).await? {
             Ok(revision) => {
                 env.printer.say(format_args!("Delivering {name} to the node of {slug}"));
                 let work = Work::new(env, held)?;
@@ -85,7 +83,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
             }
             Err(later) => Some(later),
         },
-        (None, ..) => Some(format!("`stead up {slug}` delivers it to the node.")),
+        (Ok(_), None) => Some(format!("`stead up {slug}` delivers it to the node.")),
     };
     audit::seal(&store).await?;
     if let Some(recorded) = delivered(&store, workspace.as_ref(), name).await? {
