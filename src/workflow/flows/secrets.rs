@@ -87,7 +87,8 @@ fn is_held(record: Option<&SecretRecord>, node: &Node) -> bool {
     record.is_some_and(|record| record.state == SecretState::Delivered && record.node_id == Some(node.id))
 }
 
-/// Delivers the value that was set last, also where that happens meanwhile: `secret set` waits for nobody.
+/// Delivers the value that was set last, also where that happens meanwhile: `secret set` waits for nobody. Whoever sets
+/// values without end does not hold the node up: it goes on with the last one it got, and the newest waits in the vault.
 async fn deliver(
     cx: &StepCx<'_, Platform>,
     params: &Params,
@@ -107,16 +108,16 @@ async fn deliver(
                 _ => record.iter_mut().for_each(|record| record.version += 1),
             }
         }
-        if send(cx, params, node, record, name, &value, session).await? {
-            sent = Some(value);
-        }
+        send(cx, params, node, record, name, &value, session).await?;
+        sent = Some(value);
     }
-    Err(Error::failed(format!("the value of {name} changes faster than it can be delivered"))
-        .hint(format!("`stead up {}` delivers the last one", params.slug)))
+    if !is_held(cx.store().read().await?.secret(params.workspace, name).await?.as_ref(), node) {
+        cx.progress(format!("{name} was set anew meanwhile; the next `stead up {}` delivers that", params.slug));
+    }
+    Ok(())
 }
 
-/// Seals one value, records the ciphertext, sends it, and forgets the ciphertext when the node has it. Returns false where
-/// a newer value is recorded meanwhile.
+/// Seals one value, records the ciphertext, sends it, and forgets the ciphertext when the node has it.
 async fn send(
     cx: &StepCx<'_, Platform>,
     params: &Params,
@@ -125,7 +126,7 @@ async fn send(
     name: &str,
     value: &Secret,
     session: &mut NodeSession,
-) -> Result<bool> {
+) -> Result<()> {
     let platform = cx.context();
     let recipient = node
         .recipient
@@ -159,18 +160,14 @@ async fn send(
         updated_at: now,
     };
     let row = secret.clone();
-    let recorded = cx.store().write(move |tx| {
-        Box::pin(async move {
-            if is_outrun(tx, &row).await? {
-                return Ok(false);
-            }
-            tx.put_secret(&row).await?;
-            tx.put_envelope(&waiting).await.map(|()| true)
+    cx.store()
+        .write(move |tx| {
+            Box::pin(async move {
+                put_sent(tx, row).await?;
+                tx.put_envelope(&waiting).await
+            })
         })
-    });
-    if !recorded.await? {
-        return Ok(false);
-    }
+        .await?;
     let reply = session.request(Request::SecretPut { envelope: Box::new(envelope) }, &mut |_| {}).await?;
     let Reply::SecretStored { fingerprint: stored, .. } = reply else { return Err(out_of_turn(&reply)) };
     if stored != fingerprint {
@@ -187,23 +184,27 @@ async fn send(
         .detail("workspace", params.slug.as_str())
         .detail("name", name)
         .detail("version", version);
-    let acknowledged = cx.store().write(move |tx| {
-        Box::pin(async move {
-            tx.acknowledge_envelope(holder, &secret.name, version).await?;
-            let current = !is_outrun(tx, &secret).await?;
-            if current {
-                tx.put_secret(&secret).await?;
-            }
-            entry.append(tx).await.map(|()| current)
+    cx.store()
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.acknowledge_envelope(holder, &secret.name, version).await?;
+                put_sent(tx, secret).await?;
+                entry.append(tx).await
+            })
         })
-    });
-    acknowledged.await
+        .await
 }
 
-/// Whether a newer value than this is recorded.
-async fn is_outrun(tx: &mut Tx, secret: &SecretRecord) -> Result<bool> {
-    let recorded = tx.secret(secret.workspace_id, &secret.name).await?;
-    Ok(recorded.is_some_and(|recorded| recorded.version > secret.version))
+/// Records what was sent. Where a newer value was set meanwhile, that one goes on waiting in the vault, and the rest tells
+/// of what the node holds.
+async fn put_sent(tx: &mut Tx, sent: SecretRecord) -> Result<()> {
+    let record = match tx.secret(sent.workspace_id, &sent.name).await? {
+        Some(newer) if newer.version > sent.version => {
+            SecretRecord { version: newer.version, state: SecretState::Vault, delivered_at: None, ..sent }
+        }
+        _ => sent,
+    };
+    tx.put_secret(&record).await
 }
 
 /// What was delivered to this node is on no node any more.
