@@ -62,7 +62,7 @@ async fn two_writers_lose_nothing_and_never_share_a_fence() {
 async fn a_new_store_may_be_opened_by_two_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let dir = Utf8Path::from_path(dir.path()).unwrap().join(".stead");
-    let opened = futures::future::join_all((0..4).map(|_| {
+    let opened = futures::future::join_all((0..8).map(|_| {
         let dir = dir.clone();
         tokio::spawn(async move { Store::open(&dir, Arc::new(SystemClock)).await.map(drop) })
     }));

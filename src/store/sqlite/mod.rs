@@ -55,8 +55,9 @@ pub(super) async fn open(dir: &Utf8Path) -> Result<(SqlitePool, SqliteConnection
         .foreign_keys(true)
         .busy_timeout(BUSY);
     let opening = |error| database("opening the store", error).context(format!("opening {path}"));
+    let _guard = lock_opening(dir).await?;
     let mut writer = options.clone().connect().await.map_err(opening)?;
-    migrate(dir, &mut writer).await.with_context(|| format!("opening {path}"))?;
+    migrate(&mut writer).await.with_context(|| format!("opening {path}"))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .connect_with(options.pragma("query_only", "on"))
@@ -65,13 +66,17 @@ pub(super) async fn open(dir: &Utf8Path) -> Result<(SqlitePool, SqliteConnection
     Ok((readers, writer))
 }
 
-async fn migrate(dir: &Utf8Path, connection: &mut SqliteConnection) -> Result<()> {
-    // sqlx has no lock of its own for SQLite, and two programs may open a new store at once.
+/// Has those who open a store do so one after the other: of two who turn a new one to the write-ahead log SQLite refuses
+/// one without waiting, and sqlx has no lock of its own for SQLite's migrations.
+async fn lock_opening(dir: &Utf8Path) -> Result<std::fs::File> {
     let guard = std::fs::File::open(dir).with_context(|| format!("opening {dir}"))?;
     let locked = tokio::task::spawn_blocking(move || {
         rustix::fs::flock(&guard, FlockOperation::LockExclusive).map(|()| guard).map_err(std::io::Error::from)
     });
-    let _guard = locked.await.map_err(|error| Error::failed("locking the store").because(error))??;
+    Ok(locked.await.map_err(|error| Error::failed("locking the store").because(error))??)
+}
+
+async fn migrate(connection: &mut SqliteConnection) -> Result<()> {
     MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => {
             let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
