@@ -9,7 +9,7 @@ use crate::node::handlers::Handlers;
 use crate::node::machine::{Inputs, Machine};
 use crate::node::{tasks, vars};
 use crate::redact::Redactor;
-use crate::wire::action::Action;
+use crate::wire::action::{Action, Content};
 use crate::wire::expr::{Engine, Scope};
 use crate::wire::plan::{ApplyOptions, Loop, PLAN_VERSION, Plan, Play, Status, Step, Summary, Task, TaskEvent};
 use crate::{Error, Result};
@@ -328,13 +328,10 @@ impl Run<'_> {
                 .map_err(|error| Error::failed("the template is no text").because(error))?;
             Ok(self.engine.render(text, scope)?.into_bytes())
         };
-        let content = match &task.action {
-            Action::File(file) => {
-                file.source.as_deref().map(|hash| blob(hash).map(|blob| blob.0.clone())).transpose()?
-            }
-            Action::Template(template) => Some(text(&template.template)?),
-            Action::Unit(unit) => unit.template.as_deref().map(text).transpose()?,
-            _ => None,
+        let content = match task.action.content() {
+            Some(Content::Raw(hash)) => Some(blob(hash)?.0.clone()),
+            Some(Content::Template(hash)) => Some(text(hash)?),
+            None => None,
         };
         let fields = serde_json::to_value(&task.action).map_err(broken)?;
         let action = serde_json::from_value(self.engine.render_within(&fields, scope)?).map_err(broken)?;

@@ -29,8 +29,13 @@ impl Loader<'_> {
             second.error(format!("give one of {}, not both", spec.alternatives.join(" and ")));
             good = false;
         }
-        if spec.name == "command" && given.is_empty() {
-            field.error_hint("this command has neither \"argv\" nor \"shell\"", "argv: [\"/usr/bin/true\"]");
+        if spec.needs_one && given.is_empty() {
+            let names: Vec<String> = spec.alternatives.iter().map(|name| format!("{name:?}")).collect();
+            let names = match &names[..] {
+                [one, other] => format!("neither {one} nor {other}"),
+                names => format!("none of {}", names.join(", ")),
+            };
+            field.error_hint(format!("this {} has {names}", spec.name), "give one of them");
             good = false;
         }
         map.finish();

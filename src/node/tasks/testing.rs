@@ -10,7 +10,7 @@ use crate::Result;
 use crate::node::exec::{Commands, Output, Run};
 use crate::node::machine::Inputs;
 use crate::node::{Machine, Paths};
-use crate::wire::action::Action;
+use crate::wire::action::{Action, Content};
 use crate::wire::plan::ApplyOptions;
 
 type Answer = Box<dyn Fn(&Run) -> Output>;
@@ -106,10 +106,9 @@ impl Bench {
 
 fn parse(task: Value) -> (Action, Inputs) {
     let action: Action = serde_json::from_value(task).unwrap();
-    let content = match &action {
-        Action::Template(task) => Some(task.template.clone().into_bytes()),
-        Action::Unit(task) => task.template.clone().map(String::into_bytes),
-        _ => None,
-    };
+    // In place of a blob's hash stands the content itself.
+    let content = action.content().map(|content| match content {
+        Content::Raw(text) | Content::Template(text) => text.as_bytes().to_vec(),
+    });
     (action, Inputs { content, timeout: None })
 }
