@@ -62,7 +62,7 @@ pub fn apply(
                 on_event(&event);
                 report.take(*event);
             }
-            Ok(Some(Reply::Applied { summary })) => break Some(Ok(summary)),
+            Ok(Some(Reply::Applied { applied })) => break Some(Ok(applied.summary)),
             Ok(Some(Reply::Failed { message, hints } | Reply::Refused { message, hints })) => {
                 break Some(Err(hints.into_iter().fold(Error::failed(message), Error::hint)));
             }

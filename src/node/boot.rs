@@ -51,6 +51,14 @@ pub(crate) fn wait(paths: &Paths, commands: &dyn Commands, timeout: Duration) ->
     Ok(Reply::Booted { state, failed, cloud_init: cloud_init_errors(paths) })
 }
 
+/// Boots the machine; returns before that begins.
+///
+/// # Errors
+/// Fails where systemd says so.
+pub(crate) fn reboot(commands: &dyn Commands) -> Result<()> {
+    commands.must(&Run::new(["systemctl", "--no-block", "--no-ask-password", "reboot"])).map(drop)
+}
+
 /// Whether cloud-init has nothing more to do in this boot: it wrote its result, was told not to run, or is not there.
 fn cloud_init_is_done(paths: &Paths) -> bool {
     let exists = |path: &str| paths.at(path).exists();

@@ -52,6 +52,12 @@ impl Paths {
         state_dir = "/var/lib/stead";
         /// The highest fence that was seen.
         fence = "/var/lib/stead/fence";
+        /// What is to be forgotten at the next boot.
+        run_dir = "/run/stead";
+        /// What the run at hand, or the one that broke, has done so far.
+        journal = "/run/stead/run.jsonl";
+        /// The same, where the run itself boots the machine.
+        journal_over_boot = "/var/lib/stead/run.jsonl";
         /// Handlers that were notified and have not run.
         handlers = "/var/lib/stead/handlers.json";
         /// Which version of which secret each unit was last restarted for.

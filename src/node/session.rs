@@ -107,6 +107,10 @@ impl Session<'_> {
                 let options = ApplyOptions { image: false, ..options };
                 apply_to(&Machine::new(paths.clone(), &options)?, &plan, &options, output)
             }
+            Request::Reboot => {
+                let _claim = self.claim()?;
+                boot::reboot(&System).map(|()| Reply::Done)
+            }
             Request::Health { port, path, timeout } => health::ask(port, &path, Duration::from_secs(timeout)),
             Request::Wipe => {
                 let _claim = self.claim()?;
@@ -129,10 +133,10 @@ pub(crate) fn apply_to(
     options: &ApplyOptions,
     output: &mut impl Write,
 ) -> Result<Reply> {
-    let summary = apply::apply(machine, plan, options, &mut |event| {
+    let applied = apply::apply(machine, plan, options, &mut |event| {
         frame::write(output, &Reply::Event { event: Box::new(event) })
     })?;
-    Ok(Reply::Applied { summary })
+    Ok(Reply::Applied { applied })
 }
 
 #[cfg(test)]

@@ -5,12 +5,16 @@ use serde_json::{Map, Value};
 use super::load::Loader;
 use super::types::{FieldSpec, Shape, TypeSpec};
 use crate::fleet::Field;
-use crate::wire::action::Action;
+use crate::wire::action::{Action, SetFact};
 use crate::wire::expr::Engine;
 
 impl Loader<'_> {
     /// Reads a task's fields by the table of its type.
     pub(super) fn action(&mut self, spec: &'static TypeSpec, field: Field<'_>) -> Option<Action> {
+        if spec.fields.is_empty() {
+            let vars = self.vars(field)?;
+            return Some(Action::SetFact(SetFact { values: vars }));
+        }
         let mut map = field.mapping(spec.name)?;
         let mut fields = Map::new();
         let mut good = true;
@@ -81,6 +85,10 @@ impl Loader<'_> {
             }
             Shape::OneOrMany if field.node().as_str().is_some() => vec![self.template_text(field)?].into(),
             Shape::Texts | Shape::OneOrMany => field.list(|item| self.template_text(item).map(str::to_owned))?.into(),
+            Shape::Expressions => match &field.node().value {
+                crate::fleet::Value::Seq(_) => field.list(|item| self.expression(item))?.into(),
+                _ => vec![self.expression(field)?].into(),
+            },
             Shape::TextMap => {
                 let entries = field.entries()?.into_iter();
                 let entries = entries.filter_map(|(key, value)| {

@@ -74,6 +74,10 @@ fn of_type(spec: &TypeSpec) -> Value {
         })
         .collect();
     let required: Vec<&str> = spec.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+    if spec.fields.is_empty() {
+        // Whatever names the playbook gives.
+        return json!({"description": spec.about, "type": "object", "minProperties": 1});
+    }
     json!({
         "description": spec.about,
         "type": "object",
@@ -91,7 +95,7 @@ fn of_shape(shape: Shape) -> Value {
         Shape::Bool => json!({"type": "boolean"}),
         Shape::Number => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
         Shape::Texts => json!({"type": "array", "items": {"type": "string"}}),
-        Shape::OneOrMany => json!({"type": ["array", "string"], "items": {"type": "string"}}),
+        Shape::OneOrMany | Shape::Expressions => json!({"type": ["array", "string"], "items": {"type": "string"}}),
         Shape::TextMap => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         Shape::Words(words) => json!({"enum": words}),
     }

@@ -62,7 +62,7 @@ impl Loader<'_> {
     }
 
     /// An expression; `true` and `false` are some as well.
-    fn expression(&self, field: Field<'_>) -> Option<String> {
+    pub(super) fn expression(&self, field: Field<'_>) -> Option<String> {
         let text = match field.node().value {
             Value::Bool(truth) => return Some(truth.to_string()),
             _ => field.str()?,

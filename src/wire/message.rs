@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
-use super::plan::{ApplyOptions, Facts, Plan, Summary, TaskEvent};
+use super::plan::{Applied, ApplyOptions, Facts, Plan, TaskEvent};
 
 /// The first frame from the controller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +74,8 @@ pub enum Request {
         /// How.
         options: ApplyOptions,
     },
+    /// Boots the machine. Answered by [`Reply::Done`], and then by silence.
+    Reboot,
     /// Asks a local address for its health until it answers 2xx. Answered by [`Reply::Health`].
     Health {
         /// A TCP port on the node's loopback address.
@@ -130,8 +132,9 @@ pub enum Reply {
     },
     /// A plan was applied.
     Applied {
-        /// The counts.
-        summary: Summary,
+        /// How it ended.
+        #[serde(flatten)]
+        applied: Applied,
     },
     /// The answer of the address whose health was asked for.
     Health {

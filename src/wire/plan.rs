@@ -160,6 +160,13 @@ impl TryFrom<String> for Blob {
 }
 
 impl Plan {
+    /// What names the plan: SHA-256, in hexadecimal. The content is in it by its hashes.
+    pub fn digest(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let parts = (self.version, &self.vars, &self.plays, self.blobs.keys().collect::<Vec<_>>());
+        hex::encode(Sha256::digest(serde_json::to_vec(&parts).expect("maps with texts for keys are JSON")))
+    }
+
     /// Takes content in, and gives back the hash that names it.
     pub fn add_blob(&mut self, content: Vec<u8>) -> String {
         use sha2::{Digest, Sha256};
@@ -178,9 +185,23 @@ pub struct ApplyOptions {
     /// Show what changes in files.
     #[serde(default)]
     pub diff: bool,
+    /// Go on where the last run of the same plan broke.
+    #[serde(default)]
+    pub resume: bool,
     /// The machine is an image's root without a running systemd: services are enabled, never started.
     #[serde(default)]
     pub image: bool,
+}
+
+/// How a plan's application ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The counts.
+    pub summary: Summary,
+    /// A task wants the machine booted, which may take this long, in seconds. It is for the controller to say
+    /// [`super::message::Request::Reboot`], and then to apply the plan again with [`ApplyOptions::resume`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<u32>,
 }
 
 /// How a task ended.

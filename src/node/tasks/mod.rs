@@ -40,6 +40,8 @@ pub(crate) fn changes(action: &Action, machine: &Machine, inputs: &Inputs) -> Re
         Action::Service(task) => task,
         Action::Command(task) => task,
         Action::Secret(task) => task,
+        // These steer the run and look after nothing: `apply::control` does them.
+        Action::Assert(_) | Action::Debug(_) | Action::SetFact(_) | Action::Reboot(_) => return Ok(Vec::new()),
     };
     task.changes(machine, inputs)
 }

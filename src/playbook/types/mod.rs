@@ -2,6 +2,7 @@
 
 mod account;
 mod command;
+mod control;
 mod file;
 mod kernel;
 mod package;
@@ -29,6 +30,8 @@ pub(super) enum Shape {
     TextMap,
     /// One of these words.
     Words(&'static [&'static str]),
+    /// A list of expressions, or one.
+    Expressions,
     /// A file in the fleet's folder.
     Source,
     /// A file in the fleet's `templates/`.
@@ -89,6 +92,10 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &service::SERVICE,
     &command::COMMAND,
     &service::SECRET,
+    &control::ASSERT,
+    &control::DEBUG,
+    &control::SET_FACT,
+    &control::REBOOT,
 ];
 
 #[cfg(test)]
@@ -117,7 +124,7 @@ mod tests {
                     let sample = match field.shape {
                         Shape::Bool => json!(true),
                         Shape::Number => json!(7),
-                        Shape::Texts | Shape::OneOrMany => json!(["x"]),
+                        Shape::Texts | Shape::OneOrMany | Shape::Expressions => json!(["x"]),
                         Shape::TextMap => json!({"A": "b"}),
                         Shape::Words(words) => json!(words[0]),
                         _ => json!("/x"),

@@ -5,6 +5,7 @@
 
 mod account;
 mod command;
+mod control;
 mod file;
 mod kernel;
 mod package;
@@ -13,6 +14,7 @@ mod text;
 
 pub use account::{AuthorizedKey, Group, User};
 pub use command::Command;
+pub use control::{Assert, Debug, Reboot, SetFact};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::Sysctl;
 pub use package::{Package, PackageState};
@@ -72,6 +74,14 @@ actions! {
     Command("command"),
     /// A secret that was delivered to the node.
     Secret("secret"),
+    /// Expressions that must hold.
+    Assert("assert"),
+    /// Something to say.
+    Debug("debug"),
+    /// Variables for the rest of the run.
+    SetFact("set_fact"),
+    /// The machine, booted anew.
+    Reboot("reboot"),
 }
 
 /// Content that a task names by its hash among the plan's blobs.

@@ -57,8 +57,8 @@ impl Step<Platform> for Playbooks {
         };
         let request = Request::Apply { plan: Box::new(plan), options: ApplyOptions::default() };
         let reply = session.request(request, &mut on_event).await?;
-        let Reply::Applied { summary } = reply else { return Err(out_of_turn(&reply).into()) };
-        let summary = report.finish(summary)?;
+        let Reply::Applied { applied } = reply else { return Err(out_of_turn(&reply).into()) };
+        let summary = report.finish(applied.summary)?;
         platform.keep(record.id, cx.fence(), session);
         node::update(cx, move |node| node.playbook_digest = Some(digest)).await?;
         if summary.changed > 0 {

@@ -3,18 +3,20 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::node::exec::Output;
 use crate::node::tasks::testing::Bench;
+use crate::wire::plan::Status;
 
 /// Applies a plan, written as JSON with the steps' common parts left out.
 fn apply_to(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Summary, Vec<TaskEvent>) {
     let mut events = Vec::new();
     let plan: Plan = serde_json::from_value(plan).unwrap();
-    let summary = apply(&bench.machine, &plan, options, &mut |event| {
+    let applied = apply(&bench.machine, &plan, options, &mut |event| {
         events.push(event);
         Ok(())
     })
     .unwrap();
-    (summary, events)
+    (applied.summary, events)
 }
 
 fn task(action: Value, more: Value) -> Value {
@@ -163,4 +165,116 @@ fn a_loop_over_no_list_fails_as_a_task() {
     );
     assert_eq!(summary.failed, 1);
     assert!(events[0].message.contains("needs a list"));
+}
+
+#[test]
+fn facts_that_are_set_keep_their_type_and_reach_the_later_playbooks() {
+    let bench = Bench::new();
+    let facts = json!({"set_fact": {"list": "{{ [who, who] }}", "text": "{{ who }}!", "number": 7}});
+    let file = file("/etc/{{ text }}", "{{ list | length }} {{ number + 1 }}", json!({}));
+    let mut plan = plan(vec![task(facts, json!({}))], vec![]);
+    plan["plays"].as_array_mut().unwrap().push(play(vec![file], vec![]));
+    let (summary, _) = apply_to(&bench, plan, &ApplyOptions::default());
+    assert_eq!((summary.changed, summary.unchanged), (1, 1));
+    assert_eq!(bench.read("/etc/me!"), "2 8");
+}
+
+#[test]
+fn assertions_and_messages_are_told() {
+    let bench = Bench::new();
+    let steps = vec![
+        task(json!({"debug": {"message": "hello {{ who }} and {{ secret }}"}}), json!({})),
+        task(json!({"assert": {"that": ["who == \"me\"", "facts.os.id"]}}), json!({})),
+        task(json!({"assert": {"that": "who == \"you\"", "message": "not {{ who }}"}}), json!({})),
+    ];
+    let (summary, events) = apply_to(&bench, plan(steps, vec![]), &ApplyOptions::default());
+    assert_eq!((summary.unchanged, summary.failed), (2, 1));
+    assert_eq!(events[0].message, "hello me and [secret]");
+    assert_eq!(events[2].message, "not me: `who == \"you\"` does not hold");
+}
+
+/// A plan whose third task, within a block that deals with an earlier failure, fails while `/etc/broken` is there.
+fn fragile() -> (Bench, Value) {
+    let bench = Bench::answering(|run| Output {
+        status: i32::from(run.argv[0] == "bad" || (run.argv[0] == "flaky" && run.argv[1] == "1")),
+        stdout: "told".into(),
+        ..Output::default()
+    });
+    let command = |id: u32, argv: Value, more: Value| {
+        let mut step = task(json!({"command": {"argv": argv}}), more);
+        step["task"]["id"] = id.into();
+        step
+    };
+    let steps = vec![
+        command(1, json!(["first"]), json!({"register": "first"})),
+        json!({"block": {
+            "tasks": [command(2, json!(["bad"]), json!({}))],
+            "rescue": [command(3, json!(["rescue"]), json!({})), command(4, json!(["flaky", "{{ flag }}"]), json!({}))],
+            "always": [command(5, json!(["always"]), json!({}))],
+        }}),
+        command(6, json!(["last", "{{ first.stdout }}"]), json!({})),
+    ];
+    (bench, plan(steps, vec![]))
+}
+
+#[test]
+fn a_run_that_broke_is_gone_on_with_at_the_task_that_failed() {
+    let (bench, mut plan) = fragile();
+    // The same plan: what makes it fail lies on the node.
+    plan["plays"][0]["steps"][1]["block"]["rescue"][1]["task"]["action"] =
+        json!({"file": {"path": "/etc/none/a", "content": ""}});
+    let (summary, _) = apply_to(&bench, plan.clone(), &ApplyOptions::default());
+    assert_eq!((summary.changed, summary.failed), (3, 2));
+    assert_eq!(bench.ran(), ["first", "bad", "rescue", "always"]);
+    std::fs::create_dir(bench.at("/etc/none")).unwrap();
+    let resume = ApplyOptions { resume: true, ..ApplyOptions::default() };
+    let (summary, events) = apply_to(&bench, plan.clone(), &resume);
+    assert_eq!(bench.ran(), ["always", "last told"], "what was done is not done again; `always` is");
+    assert_eq!((summary.changed, summary.ignored, summary.failed), (5, 1, 0));
+    let told = events.iter().filter(|event| event.status != Status::Started).map(|event| event.task);
+    assert_eq!(told.collect::<Vec<_>>(), [4, 5, 6]);
+    let (_, _) = apply_to(&bench, plan, &resume);
+    assert_eq!(bench.ran()[0], "first", "after a run that went well there is nothing to go on with");
+}
+
+#[test]
+fn another_plan_is_not_gone_on_with() {
+    let (bench, mut plan) = fragile();
+    plan["vars"]["flag"] = json!("1");
+    apply_to(&bench, plan.clone(), &ApplyOptions::default());
+    plan["vars"]["flag"] = json!("0");
+    let plan: Plan = serde_json::from_value(plan).unwrap();
+    let options = ApplyOptions { resume: true, ..ApplyOptions::default() };
+    let error = apply(&bench.machine, &plan, &options, &mut |_| Ok(())).unwrap_err();
+    assert!(error.hints()[0].contains("without `--resume`"), "{error:?}");
+}
+
+#[test]
+fn a_run_that_boots_the_machine_goes_on_after_it() {
+    let mut bench = Bench::new();
+    let mut steps = vec![
+        task(json!({"command": {"argv": ["before", "{{ secret }}"]}}), json!({"register": "r"})),
+        task(json!({"reboot": {"timeout": 60}}), json!({})),
+        file("/etc/{{ r.rc }}", "", json!({})),
+    ];
+    for (id, step) in steps.iter_mut().enumerate() {
+        step["task"]["id"] = (id + 1).into();
+    }
+    let plan: Plan = serde_json::from_value(plan(steps, vec![])).unwrap();
+    let resume = ApplyOptions { resume: true, ..ApplyOptions::default() };
+    let go =
+        |bench: &Bench, options: &ApplyOptions| apply(&bench.machine, &plan, options, &mut |_| Ok(())).unwrap();
+    assert_eq!(go(&bench, &ApplyOptions::default()).reboot, Some(60));
+    assert!(!bench.at("/etc/0").exists());
+    let kept = bench.read("/var/lib/stead/run.jsonl");
+    assert!(!kept.contains("sk-12345678"), "a secret on the disk: {kept}");
+    assert_eq!(go(&bench, &resume).reboot, Some(60), "the boot has not come");
+    // The boot empties /run.
+    std::fs::remove_dir_all(bench.at("/run")).unwrap();
+    bench.machine.facts["boot_id"] = json!("another");
+    bench.ran();
+    let applied = go(&bench, &resume);
+    assert_eq!((applied.reboot, applied.summary.changed), (None, 3));
+    assert!(bench.at("/etc/0").exists() && bench.ran().is_empty());
+    assert!(!bench.at("/var/lib/stead/run.jsonl").exists());
 }

@@ -1,0 +1,165 @@
+//! A plan's application: walks the plays' steps, evaluates what is to be evaluated on the node, and reports.
+
+mod attempt;
+mod control;
+mod done;
+mod journal;
+mod report;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+use self::journal::Journal;
+use crate::node::handlers::Handlers;
+use crate::node::machine::Machine;
+use crate::node::vars;
+use crate::redact::Redactor;
+use crate::wire::expr::{Engine, Scope};
+use crate::wire::plan::{Applied, ApplyOptions, PLAN_VERSION, Plan, Play, Step, Summary, Task, TaskEvent};
+use crate::{Error, Result};
+
+/// What takes the events; an error of its own (the controller is gone) ends the run after the task at hand.
+pub type OnEvent<'a> = &'a mut dyn FnMut(TaskEvent) -> Result<()>;
+
+/// Applies a plan, or with `options.check` tells what it would change.
+///
+/// # Errors
+/// Fails where the plan is of another version, its variables cannot be resolved, or an event finds no taker. A task
+/// that fails is an event and counts in the summary.
+pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: OnEvent<'_>) -> Result<Applied> {
+    if plan.version != PLAN_VERSION {
+        return Err(Error::failed(format!(
+            "the plan is of version {}, and this agent takes version {PLAN_VERSION}",
+            plan.version
+        )));
+    }
+    // A check and an image's build leave nothing behind that could be gone on with.
+    let keeps_journal = !options.check && !options.image;
+    let journal = if keeps_journal { Journal::begin(machine, plan, options.resume)? } else { Journal::none() };
+    let mut run = Run {
+        machine,
+        plan,
+        diff: options.diff,
+        engine: Engine::new(),
+        redactor: Redactor::default(),
+        registered: control::Set::new(),
+        summary: Summary::default(),
+        handlers: Handlers::load(&machine.paths, options.check)?,
+        journal,
+        set: control::Set::new(),
+        reboot: None,
+        on_event,
+    };
+    let mut ended = Walk::On;
+    for play in &plan.plays {
+        ended = run.play(play)?;
+        if ended != Walk::On {
+            break;
+        }
+    }
+    match ended {
+        Walk::On => run.journal.finish()?,
+        Walk::Failed => {}
+        Walk::Reboot => run.journal.keep_over_boot(&run.redactor)?,
+    }
+    Ok(Applied { summary: run.summary, reboot: run.reboot })
+}
+
+struct Run<'a> {
+    machine: &'a Machine,
+    plan: &'a Plan,
+    diff: bool,
+    engine: Engine,
+    redactor: Redactor,
+    /// What tasks have registered, and the facts that they set.
+    registered: control::Set,
+    /// What the task at hand has set.
+    set: control::Set,
+    summary: Summary,
+    handlers: Handlers,
+    journal: Journal,
+    /// Set by a `reboot` task: how long the machine may take, in seconds.
+    reboot: Option<u32>,
+    on_event: OnEvent<'a>,
+}
+
+/// How the walk through the steps goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Walk {
+    /// With the next step.
+    On,
+    /// A task failed, and nothing has dealt with it.
+    Failed,
+    /// The machine is to be booted; the rest comes afterwards.
+    Reboot,
+}
+
+/// A task that is being done, and where.
+#[derive(Clone, Copy)]
+struct Doing<'a> {
+    play: &'a Play,
+    task: &'a Task,
+    handler: bool,
+    item: Option<&'a Value>,
+}
+
+impl Run<'_> {
+    /// Applies a play and then its notified handlers.
+    fn play(&mut self, play: &Play) -> Result<Walk> {
+        let resolved = vars::resolve(&self.engine, &self.machine.facts, &play.vars, &self.plan.vars)?;
+        for name in &self.plan.sensitive {
+            if let Some(value) = resolved.get(name) {
+                vars::learn(&mut self.redactor, value);
+            }
+        }
+        let mut scope = Scope::default().with(&resolved);
+        scope.set("facts", &self.machine.facts);
+        match self.steps(play, &play.steps, &scope)? {
+            Walk::On => {}
+            other => return Ok(other),
+        }
+        for handler in &play.handlers {
+            if self.handlers.is_pending(&play.name, &handler.name) {
+                match self.task(Doing { play, task: handler, handler: true, item: None }, &scope)? {
+                    Walk::On => self.handlers.done(&play.name, &handler.name)?,
+                    other => return Ok(other),
+                }
+            }
+        }
+        Ok(Walk::On)
+    }
+
+    fn steps(&mut self, play: &Play, steps: &[Step], scope: &Scope) -> Result<Walk> {
+        for step in steps {
+            let walk = match step {
+                Step::Task(task) => self.task(Doing { play, task, handler: false, item: None }, scope)?,
+                Step::Block(block) => {
+                    let before = self.summary.failed;
+                    let mut walk = self.steps(play, &block.tasks, scope)?;
+                    if walk == Walk::Failed && !block.rescue.is_empty() {
+                        self.journal.dealt_with()?;
+                        walk = self.steps(play, &block.rescue, scope)?;
+                        if walk == Walk::On {
+                            self.summary.ignored += self.summary.failed - before;
+                            self.summary.failed = before;
+                        }
+                    }
+                    // What comes after the boot is the rest of the block, and `always` after that.
+                    match walk {
+                        Walk::Reboot => walk,
+                        before => match self.steps(play, &block.always, scope)? {
+                            Walk::On => before,
+                            other => other,
+                        },
+                    }
+                }
+            };
+            if walk != Walk::On {
+                return Ok(walk);
+            }
+        }
+        Ok(Walk::On)
+    }
+}

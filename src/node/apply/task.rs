@@ -1,0 +1,125 @@
+//! A task: its condition's scope, its loop's items, its retries, and what is counted and remembered of it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::done::{Done, worse};
+use super::{Doing, Run, Walk};
+use crate::wire::expr::Scope;
+use crate::wire::plan::{Loop, Status, Task};
+use crate::{Error, Result};
+
+impl Run<'_> {
+    /// Does a task, for each of its items.
+    pub(super) fn task(&mut self, doing: Doing<'_>, scope: &Scope) -> Result<Walk> {
+        let task = doing.task;
+        if let Some((status, set)) = self.journal.replayed(task.id) {
+            self.registered.extend(set);
+            self.count(status);
+            return Ok(if status == Status::Failed { Walk::Failed } else { Walk::On });
+        }
+        let scope = scope.with(&self.registered).with(&task.vars);
+        let (status, result) = match self.items(task, &scope) {
+            Ok(None) => {
+                let done = self.item(doing, &scope)?;
+                (done.status, done.result())
+            }
+            Err(error) => {
+                let mut done = Done::failed(&error);
+                ignore(task, &mut done);
+                self.report(doing, &scope, &done, Duration::ZERO)?;
+                (done.status, done.result())
+            }
+            Ok(Some(items)) => self.each(doing, &scope, items)?,
+        };
+        let mut set = std::mem::take(&mut self.set);
+        set.extend(task.register.clone().map(|name| (name, result)));
+        self.registered.extend(set.clone());
+        self.count(status);
+        // Handlers are remembered by their own record.
+        if !doing.handler {
+            self.journal.note(task, status, set)?;
+        }
+        Ok(match status {
+            Status::Failed => Walk::Failed,
+            _ if self.reboot.is_some() => Walk::Reboot,
+            _ => Walk::On,
+        })
+    }
+
+    fn count(&mut self, status: Status) {
+        let count = match status {
+            Status::Changed => &mut self.summary.changed,
+            Status::Skipped => &mut self.summary.skipped,
+            Status::Failed => &mut self.summary.failed,
+            Status::Ignored => &mut self.summary.ignored,
+            Status::Ok | Status::Started => &mut self.summary.unchanged,
+        };
+        *count += 1;
+    }
+
+    /// Does a task for one item after the other, until one fails.
+    fn each(&mut self, doing: Doing<'_>, scope: &Scope, items: Vec<Value>) -> Result<(Status, Value)> {
+        let mut results = Vec::new();
+        let mut overall = Status::Skipped;
+        for item in items {
+            let mut scope = scope.with(&Default::default());
+            scope.set("item", &item);
+            let done = self.item(Doing { item: Some(&item), ..doing }, &scope)?;
+            let mut result = done.result();
+            result["item"] = item;
+            results.push(result);
+            overall = worse(overall, done.status);
+            if done.status == Status::Failed {
+                break;
+            }
+        }
+        let result = json!({
+            "changed": overall == Status::Changed,
+            "failed": matches!(overall, Status::Failed | Status::Ignored),
+            "skipped": overall == Status::Skipped,
+            "results": results,
+        });
+        Ok((overall, result))
+    }
+
+    /// The items of a task's loop; `None` for a task without one.
+    fn items(&self, task: &Task, scope: &Scope) -> Result<Option<Vec<Value>>> {
+        let value = match &task.loop_ {
+            None => return Ok(None),
+            Some(Loop::Items(items)) => self.engine.render_within(&Value::Array(items.clone()), scope)?,
+            Some(Loop::Expression(expression)) => self.engine.value(expression, scope)?,
+        };
+        match value {
+            Value::Array(items) => Ok(Some(items)),
+            other => Err(Error::failed(format!("`loop` needs a list, and got {other}"))),
+        }
+    }
+
+    /// Does a task for one item, as often as `retries` allows, and reports.
+    fn item(&mut self, doing: Doing<'_>, scope: &Scope) -> Result<Done> {
+        let started = Instant::now();
+        let mut tries = 0;
+        let mut done = loop {
+            let done = match self.attempt(doing, scope) {
+                Ok(done) => done,
+                Err(error) => Done::failed(&error),
+            };
+            if done.status != Status::Failed || tries == doing.task.retries || self.machine.check {
+                break done;
+            }
+            tries += 1;
+            std::thread::sleep(Duration::from_secs(doing.task.delay.into()));
+        };
+        ignore(doing.task, &mut done);
+        self.report(doing, scope, &done, started.elapsed())?;
+        Ok(done)
+    }
+}
+
+fn ignore(task: &Task, done: &mut Done) {
+    if task.ignore_errors && done.status == Status::Failed {
+        done.status = Status::Ignored;
+    }
+}
