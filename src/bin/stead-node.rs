@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use stead::node::{Paths, image, session};
+use stead::node::{Paths, guard, image, session};
 use stead::{Error, Result};
 
 const USAGE: &str = "stead-node session            speak with a controller on stdin and stdout
 stead-node image-apply --root DIR   apply the plan on stdin inside an image's root
+stead-node guard-watch              take changes back that nobody confirms in time
+stead-node guard-boot               take changes back that nobody confirmed before the boot
 stead-node --version";
 
 fn main() -> ExitCode {
@@ -33,6 +35,8 @@ fn run(args: &[&str]) -> Result<()> {
     match args {
         ["session"] => session::serve(&Paths::default(), &mut stdin, &mut stdout),
         ["image-apply", "--root", root] => image::apply(root.as_ref(), &mut stdin, &mut stdout),
+        ["guard-watch"] => guard::watch(&Paths::default()),
+        ["guard-boot"] => guard::boot(&Paths::default()),
         ["--version"] => Ok(writeln!(stdout, "stead-node {}", stead::VERSION)?),
         ["--help"] => Ok(writeln!(stdout, "{USAGE}")?),
         _ => Err(Error::input(format!("unknown arguments\n{USAGE}"))),

@@ -95,6 +95,19 @@ impl Claim {
     }
 }
 
+/// Waits, for as long as it takes, until no session changes the node; and keeps them away for as long as the file is held.
+///
+/// # Errors
+/// Fails where the lock cannot be opened.
+pub(crate) fn wait(paths: &Paths, name: &str) -> Result<File> {
+    let mut file = open(paths, &paths.lock())?;
+    file.lock()?;
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{name}")?;
+    Ok(file)
+}
+
 fn open(paths: &Paths, path: &Utf8Path) -> Result<File> {
     files::make_folder(&paths.state_dir(), 0o700)?;
     let mut options = fs_err::OpenOptions::new();

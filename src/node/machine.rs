@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::node::accounts::Accounts;
 use crate::node::exec::{Commands, Output, System};
 use crate::node::{Paths, facts};
@@ -92,11 +94,29 @@ pub(crate) struct Inputs {
     pub(crate) timeout: Option<Duration>,
 }
 
+/// What a change touches, so that the node can take it back by itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Touch {
+    /// A file, link or folder, by its path on the node.
+    Path(String),
+    /// What a unit does, and whether it is started at boot.
+    Unit(String),
+    /// The units that systemd has read.
+    UnitFiles,
+    /// The packet filter's rules in the kernel.
+    Ruleset,
+    /// A kernel parameter, by its name with dots.
+    Sysctl(String),
+}
+
 /// Something that a task wants changed. A check tells the message; an application does it. Since both come from the same
 /// place, a check cannot tell something else than what is done.
 pub(crate) struct Change {
     pub(crate) message: String,
     pub(crate) diff: Option<String>,
+    /// All that it touches; nothing where that cannot be taken back.
+    pub(crate) touches: Vec<Touch>,
     act: Action,
 }
 
@@ -108,12 +128,18 @@ impl Change {
         message: impl Into<String>,
         act: impl FnOnce(&Machine, &mut Output) -> Result<()> + 'static,
     ) -> Self {
-        Self { message: message.into(), diff: None, act: Box::new(act) }
+        Self { message: message.into(), diff: None, touches: Vec::new(), act: Box::new(act) }
     }
 
     /// Adds what differs in a file.
     pub(crate) fn diff(mut self, diff: Option<String>) -> Self {
         self.diff = diff;
+        self
+    }
+
+    /// Says what it touches.
+    pub(crate) fn touching(mut self, touch: Touch) -> Self {
+        self.touches.push(touch);
         self
     }
 

@@ -10,6 +10,7 @@ pub mod dpkg;
 pub mod exec;
 pub mod facts;
 pub mod files;
+pub mod guard;
 mod handlers;
 mod health;
 pub mod host_key;

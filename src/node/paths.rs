@@ -58,6 +58,20 @@ impl Paths {
         journal = "/run/stead/run.jsonl";
         /// The same, where the run itself boots the machine.
         journal_over_boot = "/var/lib/stead/run.jsonl";
+        /// What was there before changes that wait to be confirmed.
+        guard_dir = "/var/lib/stead/guard";
+        /// What it is, and in whose run it was changed.
+        guard_record = "/var/lib/stead/guard/record.json";
+        /// Until when the controller may confirm: milliseconds since the kernel's boot.
+        guard_deadline = "/var/lib/stead/guard/deadline";
+        /// What was taken back last.
+        guard_undone = "/var/lib/stead/guard-undone.json";
+        /// What takes changes back after a boot.
+        guard_unit = "/etc/systemd/system/stead-guard.service";
+        /// What has systemd start it.
+        guard_unit_wanted = "/etc/systemd/system/sysinit.target.wants/stead-guard.service";
+        /// What playbooks made on this node.
+        made = "/var/lib/stead/made.json";
         /// Handlers that were notified and have not run.
         handlers = "/var/lib/stead/handlers.json";
         /// Which version of which secret each unit was last restarted for.
@@ -95,6 +109,11 @@ impl Paths {
     /// The record of a delivered secret.
     pub fn secret_record(&self, name: &str) -> Utf8PathBuf {
         self.secrets_dir().join(format!("{name}.json"))
+    }
+
+    /// A file's content, as it was before a change that waits to be confirmed.
+    pub fn guard_content(&self, number: usize) -> Utf8PathBuf {
+        self.guard_dir().join(number.to_string())
     }
 
     /// A delivered secret, encrypted.

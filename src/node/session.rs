@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::node::exec::System;
 use crate::node::lock::{self, Claim};
 use crate::node::node_record::NodeRecord;
-use crate::node::{Machine, Paths, apply, boot, facts, health, host_key, identity, secrets, wipe};
+use crate::node::{Machine, Paths, apply, boot, facts, guard, health, host_key, identity, secrets, wipe};
 use crate::wire::message::{Hello, Reply, Request, Welcome};
 use crate::wire::plan::ApplyOptions;
 use crate::wire::{PROTOCOL, frame};
@@ -66,6 +66,7 @@ fn greet(paths: &Paths, hello: &Hello) -> Result<Welcome> {
         arch: facts::arch().to_owned(),
         fence,
         boot_id: facts::boot_id(paths),
+        taken_back: guard::taken_back(paths),
     })
 }
 
@@ -106,6 +107,10 @@ impl Session<'_> {
                 // A session speaks with a running machine; an image's root is entered by `image-apply`.
                 let options = ApplyOptions { image: false, ..options };
                 apply_to(&Machine::new(paths.clone(), &options)?, &plan, &options, output)
+            }
+            Request::Confirm { id } => {
+                let _claim = self.claim()?;
+                guard::confirm(paths, &id).map(|()| Reply::Done)
             }
             Request::Reboot => {
                 let _claim = self.claim()?;

@@ -18,12 +18,20 @@ pub(crate) fn wipe(paths: &Paths, commands: &dyn Commands) -> Result<()> {
         // Nothing to stop is fine; and a workload that does not stop must not keep the secrets alive.
         commands.run(&Run::new(["systemctl", "stop", "--", "agent@*.service"]))?;
     }
-    for file in
-        [paths.credential_secret(), paths.identity(), paths.new_host_key(), paths.handlers(), paths.secrets_seen()]
-    {
+    for file in [
+        paths.credential_secret(),
+        paths.identity(),
+        paths.new_host_key(),
+        paths.handlers(),
+        paths.secrets_seen(),
+        paths.journal(),
+        paths.journal_over_boot(),
+        paths.guard_undone(),
+        paths.made(),
+    ] {
         destroy(&file)?;
     }
-    for folder in [paths.credstore(), paths.secrets_dir()] {
+    for folder in [paths.credstore(), paths.secrets_dir(), paths.guard_dir()] {
         let Ok(entries) = folder.read_dir_utf8() else { continue };
         for entry in entries {
             let entry = entry?;

@@ -32,6 +32,10 @@ pub fn schema() -> Value {
         ("tags", texts),
         ("vars", json!({"type": "object"})),
         ("ignore_errors", json!({"type": "boolean"})),
+        (
+            "guard",
+            json!({"type": "boolean", "description": "The node takes the changes back unless the controller confirms them over a new connection [what could lock it out: true]."}),
+        ),
         ("sensitive", json!({"type": "boolean", "description": "Never show diff and output."})),
         ("include", json!({"type": "string", "description": "Another playbook's tasks."})),
         (

@@ -10,6 +10,20 @@ use crate::wire::plan::{Block, Loop, Step, Task};
 
 /// Names that the agent gives itself.
 const RESERVED: [&str; 3] = ["facts", "item", "result"];
+/// The types whose changes the node can take back.
+const GUARDABLE: [&str; 11] = [
+    "file",
+    "template",
+    "directory",
+    "symlink",
+    "line",
+    "block_in_file",
+    "authorized_key",
+    "sysctl",
+    "unit",
+    "service",
+    "firewall",
+];
 /// A day is longer than any task may wait.
 const MAX_SECONDS: u64 = 86_400;
 
@@ -96,6 +110,7 @@ impl Loader<'_> {
         let timeout = number("timeout", MAX_SECONDS);
         let mut flag = |name| map.optional(name).and_then(|field| field.bool()).unwrap_or_default();
         let (ignore_errors, sensitive) = (flag("ignore_errors"), flag("sensitive"));
+        let guard = map.optional("guard").and_then(|field| Some((field, field.bool()?)));
         let vars = map.optional("vars").and_then(|vars| self.vars(vars)).unwrap_or_default();
         let notify = map.optional("notify").map(|names| self.notify(names)).unwrap_or_default();
         // A key without a value is a type that was given nothing.
@@ -119,6 +134,12 @@ impl Loader<'_> {
         };
         map.finish();
         let (spec, action) = action?;
+        if let Some((field, true)) = guard
+            && !GUARDABLE.contains(&spec.name)
+        {
+            let known = GUARDABLE.join(", ");
+            field.error_hint(format!("the node could not take a `{}` back", spec.name), format!("it can: {known}"));
+        }
         self.next_id += 1;
         Some(Task {
             id: self.next_id,
@@ -134,6 +155,7 @@ impl Loader<'_> {
             timeout: timeout.unwrap_or_default() as u32,
             notify,
             vars,
+            guard: guard.map(|(_, guard)| guard),
             ignore_errors,
             sensitive,
             origin: format!("{}:{}", field.span().source.path(), field.span().line),
@@ -214,7 +236,7 @@ fn identifier(field: Field<'_>) -> Option<String> {
 
 /// Reports a task without a type: most often the type is mistyped.
 fn untyped(map: &MapReader<'_>) {
-    const COMMON: [&str; 13] = [
+    const COMMON: [&str; 15] = [
         "name",
         "when",
         "loop",
@@ -228,9 +250,11 @@ fn untyped(map: &MapReader<'_>) {
         "tags",
         "vars",
         "ignore_errors",
+        "sensitive",
+        "guard",
     ];
     let known = TYPES.iter().map(|spec| spec.name).chain(["block", "include"]);
-    match map.keys().find(|key| !COMMON.contains(&key.name()) && key.name() != "sensitive") {
+    match map.keys().find(|key| !COMMON.contains(&key.name())) {
         Some(key) => key.unknown("task type", known),
         None => {
             map.at().error_hint("this task has no type", format!("known are: {}", known.collect::<Vec<_>>().join(", ")))

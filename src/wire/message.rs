@@ -33,6 +33,18 @@ pub struct Welcome {
     pub fence: u64,
     /// Changes with every boot.
     pub boot_id: String,
+    /// What the node took back since its last run, because nobody confirmed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<TakenBack>,
+}
+
+/// Changes that the node took back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenBack {
+    /// The run's name, as in [`super::plan::Guarded`].
+    pub id: String,
+    /// What it was, for people.
+    pub what: String,
 }
 
 /// What the controller asks for.
@@ -73,6 +85,11 @@ pub enum Request {
         plan: Box<Plan>,
         /// How.
         options: ApplyOptions,
+    },
+    /// Keeps the guarded changes of a run. Answered by [`Reply::Done`].
+    Confirm {
+        /// The run's name, as in [`super::plan::Guarded`].
+        id: String,
     },
     /// Boots the machine. Answered by [`Reply::Done`], and then by silence.
     Reboot,

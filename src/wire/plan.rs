@@ -111,6 +111,10 @@ pub struct Task {
     /// Variables for this task only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub vars: BTreeMap<String, Value>,
+    /// Whether the node takes the changes back unless the controller confirms them over a new connection; where not given,
+    /// what could lock it out is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<bool>,
     /// A failure is reported and does not stop the run.
     #[serde(default)]
     pub ignore_errors: bool,
@@ -185,6 +189,9 @@ pub struct ApplyOptions {
     /// Show what changes in files.
     #[serde(default)]
     pub diff: bool,
+    /// How long the controller may take to confirm guarded changes, in seconds, from the run's end; 0 means a minute.
+    #[serde(default)]
+    pub confirm_within: u32,
     /// Go on where the last run of the same plan broke.
     #[serde(default)]
     pub resume: bool,
@@ -194,7 +201,7 @@ pub struct ApplyOptions {
 }
 
 /// How a plan's application ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The counts.
     pub summary: Summary,
@@ -202,6 +209,18 @@ pub struct Applied {
     /// [`super::message::Request::Reboot`], and then to apply the plan again with [`ApplyOptions::resume`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot: Option<u32>,
+    /// Changes that the node takes back, unless the controller confirms them over a new connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guarded>,
+}
+
+/// Changes that wait to be confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// Names the run; [`super::message::Request::Confirm`] takes it.
+    pub id: String,
+    /// How long the node waits, in seconds.
+    pub seconds: u32,
 }
 
 /// How a task ended.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::done::Done;
 use super::{Doing, Run};
-use crate::node::machine::Inputs;
-use crate::node::tasks;
+use crate::node::machine::{Change, Inputs};
+use crate::node::{guard, tasks};
 use crate::wire::action::{Action, Content};
 use crate::wire::expr::Scope;
 use crate::wire::plan::{Status, Task};
@@ -46,6 +46,7 @@ impl Run<'_> {
             }
             return Ok(done);
         }
+        self.protect(task, &changes)?;
         let mut news = Vec::new();
         for name in &task.notify {
             if self.handlers.notify(&play.name, name)? {
@@ -66,6 +67,19 @@ impl Run<'_> {
             }
         }
         Ok(done)
+    }
+
+    /// Has the node remember what was there, where the changes are to be confirmed.
+    fn protect(&mut self, task: &Task, changes: &[Change]) -> Result<()> {
+        let touches = || changes.iter().flat_map(|change| &change.touches);
+        if self.machine.image || !task.guard.unwrap_or_else(|| touches().any(guard::is_sensitive)) {
+            return Ok(());
+        }
+        if let Some(change) = changes.iter().find(|change| task.guard.is_some() && change.touches.is_empty()) {
+            return Err(Error::failed(format!("the node could not take this back by itself: {}", change.message))
+                .hint("leave out `guard: true`, or do it with a `file`, `service` or `firewall` task"));
+        }
+        self.guard.protect(self.machine, touches())
     }
 
     /// Lets `failed_when` and `changed_when` decide; without them, a command's exit code.

@@ -12,6 +12,7 @@ mod tests;
 use serde_json::Value;
 
 use self::journal::Journal;
+use crate::node::guard::{self, Guard};
 use crate::node::handlers::Handlers;
 use crate::node::machine::Machine;
 use crate::node::vars;
@@ -35,9 +36,10 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
             plan.version
         )));
     }
-    // A check and an image's build leave nothing behind that could be gone on with.
-    let keeps_journal = !options.check && !options.image;
-    let journal = if keeps_journal { Journal::begin(machine, plan, options.resume)? } else { Journal::none() };
+    // A check and an image's build leave nothing behind that could be gone on with, or that could lock anyone out.
+    let is_live = !options.check && !options.image;
+    let taken_back = if is_live { guard::settle(machine)? } else { None };
+    let journal = if is_live { Journal::begin(machine, plan, options.resume)? } else { Journal::none() };
     let mut run = Run {
         machine,
         plan,
@@ -49,9 +51,16 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
         handlers: Handlers::load(&machine.paths, options.check)?,
         journal,
         set: control::Set::new(),
+        guard: Guard::new(options.confirm_within),
         reboot: None,
         on_event,
     };
+    if let Some(what) = taken_back {
+        run.report_taken_back(what)?;
+    }
+    if is_live {
+        guard::forget_taken_back(&machine.paths)?;
+    }
     let mut ended = Walk::On;
     for play in &plan.plays {
         ended = run.play(play)?;
@@ -64,7 +73,7 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
         Walk::Failed => {}
         Walk::Reboot => run.journal.keep_over_boot(&run.redactor)?,
     }
-    Ok(Applied { summary: run.summary, reboot: run.reboot })
+    Ok(Applied { summary: run.summary, reboot: run.reboot, guard: run.guard.end(&machine.paths)? })
 }
 
 struct Run<'a> {
@@ -80,6 +89,7 @@ struct Run<'a> {
     summary: Summary,
     handlers: Handlers,
     journal: Journal,
+    guard: Guard,
     /// Set by a `reboot` task: how long the machine may take, in seconds.
     reboot: Option<u32>,
     on_event: OnEvent<'a>,

@@ -11,6 +11,17 @@ use crate::wire::expr::Scope;
 use crate::wire::plan::{Status, TaskEvent};
 
 impl Run<'_> {
+    /// Tells that changes of an earlier run were taken back, since nobody had confirmed them.
+    pub(super) fn report_taken_back(&mut self, what: String) -> Result<()> {
+        (self.on_event)(TaskEvent {
+            name: "take back what was not confirmed".to_owned(),
+            kind: "guard".to_owned(),
+            status: Status::Changed,
+            message: what,
+            ..TaskEvent::default()
+        })
+    }
+
     /// Tells how a task, or one item of it, ended.
     pub(super) fn report(&mut self, doing: Doing<'_>, scope: &Scope, done: &Done, elapsed: Duration) -> Result<()> {
         let Doing { play, task, handler, item } = doing;

@@ -262,8 +262,7 @@ fn a_run_that_boots_the_machine_goes_on_after_it() {
     }
     let plan: Plan = serde_json::from_value(plan(steps, vec![])).unwrap();
     let resume = ApplyOptions { resume: true, ..ApplyOptions::default() };
-    let go =
-        |bench: &Bench, options: &ApplyOptions| apply(&bench.machine, &plan, options, &mut |_| Ok(())).unwrap();
+    let go = |bench: &Bench, options: &ApplyOptions| apply(&bench.machine, &plan, options, &mut |_| Ok(())).unwrap();
     assert_eq!(go(&bench, &ApplyOptions::default()).reboot, Some(60));
     assert!(!bench.at("/etc/0").exists());
     let kept = bench.read("/var/lib/stead/run.jsonl");
@@ -277,4 +276,32 @@ fn a_run_that_boots_the_machine_goes_on_after_it() {
     assert_eq!((applied.reboot, applied.summary.changed), (None, 3));
     assert!(bench.at("/etc/0").exists() && bench.ran().is_empty());
     assert!(!bench.at("/var/lib/stead/run.jsonl").exists());
+}
+
+#[test]
+fn what_could_lock_the_controller_out_is_guarded_unless_the_playbook_says_otherwise() {
+    let bench = Bench::new();
+    std::fs::create_dir(bench.at("/etc/ssh")).unwrap();
+    let go = |steps: Vec<Value>, options: &ApplyOptions| {
+        let plan: Plan = serde_json::from_value(plan(steps, vec![])).unwrap();
+        let mut events = Vec::new();
+        let applied = apply(&bench.machine, &plan, options, &mut |event| {
+            events.push(event);
+            Ok(())
+        });
+        (applied.unwrap(), events)
+    };
+    let live = ApplyOptions { confirm_within: 90, ..ApplyOptions::default() };
+    assert_eq!(go(vec![file("/etc/motd", "a", json!({}))], &live).0.guard, None);
+    assert_eq!(go(vec![file("/etc/ssh/a", "a", json!({"guard": false}))], &live).0.guard, None);
+    let guarded = go(vec![file("/etc/ssh/a", "b", json!({}))], &live).0.guard.unwrap();
+    assert_eq!(guarded.seconds, 90);
+    // Nobody confirms: the next run takes it back first, and says so.
+    let (applied, events) = go(vec![file("/etc/motd", "b", json!({"guard": true}))], &live);
+    assert!(applied.guard.is_some());
+    assert_eq!((events[0].kind.as_str(), events[0].message.as_str()), ("guard", "/etc/ssh/a"));
+    assert_eq!(bench.read("/etc/ssh/a"), "a");
+    let (_, events) = go(vec![task(json!({"command": {"argv": ["x"]}}), json!({"guard": true}))], &live);
+    assert!(events[1].message.contains("could not take this back"), "{events:?}");
+    assert_eq!(bench.read("/etc/motd"), "a");
 }

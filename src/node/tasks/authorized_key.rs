@@ -2,7 +2,7 @@
 
 use crate::node::accounts::Accounts;
 use crate::node::files::{self, Attributes};
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::wire::action::{AuthorizedKey, Presence};
 use crate::{Error, Result};
 
@@ -55,7 +55,7 @@ impl Converge for AuthorizedKey {
             }
             files::write(&place, new.as_bytes(), Attributes { uid: user.uid, gid: user.gid, mode: 0o600 })
         });
-        Ok(vec![change.diff(diff)])
+        Ok(vec![change.diff(diff).touching(Touch::Path(path))])
     }
 }
 

@@ -8,7 +8,7 @@ use super::check_path;
 use crate::error::Context;
 use crate::node::exec::Run;
 use crate::node::files::{self, Attributes, Draft};
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::wire::action::{File, FileCommon, Presence, Template};
 use crate::{Error, Result};
 
@@ -62,7 +62,8 @@ pub(super) fn changes(
         let Some(found) = found else { return Ok(Vec::new()) };
         let old = if found.is_file() { read_seen(&place, &found).ok() } else { None };
         let diff = old.as_deref().and_then(|old| files::diff(path, Some(old), Some(b"")));
-        return Ok(vec![Change::new(format!("remove {path}"), move |_, _| files::remove(&place)).diff(diff)]);
+        let change = Change::new(format!("remove {path}"), move |_, _| files::remove(&place));
+        return Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned()))]);
     }
     let file = found.as_ref().filter(|metadata| metadata.is_file());
     let had = file.map(Attributes::of);
@@ -99,7 +100,7 @@ pub(super) fn changes(
         }
         draft.put_in_place()
     });
-    Ok(vec![change.diff(diff)])
+    Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned()))])
 }
 
 fn read_seen(place: &Utf8Path, seen: &std::fs::Metadata) -> Result<Vec<u8>> {
@@ -151,9 +152,9 @@ pub(super) fn attribute_change(
         parts.push(format!("owner {}:{} to {}:{}", had.uid, had.gid, wanted.uid, wanted.gid));
     }
     let (place, found) = (place.to_owned(), found.clone());
-    Some(Change::new(format!("{path}: {}", parts.join(", ")), move |_, _| {
-        files::set_attributes(&place, &found, wanted)
-    }))
+    let change =
+        Change::new(format!("{path}: {}", parts.join(", ")), move |_, _| files::set_attributes(&place, &found, wanted));
+    Some(change.touching(Touch::Path(path.to_owned())))
 }
 
 /// Runs the command that must find a new file good before it is put in place.

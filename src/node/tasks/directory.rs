@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{check_path, content};
 use crate::error::Context;
 use crate::node::files::{self, Attributes};
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::wire::action::{Directory, Presence};
 use crate::{Error, Result};
 
@@ -35,7 +35,7 @@ impl Converge for Directory {
             Some(found) => changes.extend(content::attribute_change(&path, &place, found, wanted)),
             None => {
                 let place = place.clone();
-                changes.push(Change::new(format!("create {path}"), move |_, _| {
+                let change = Change::new(format!("create {path}"), move |_, _| {
                     let wanted = wanted.ok_or_else(|| Error::failed("its owner is not there"))?;
                     if let Some(parent) = place.parent() {
                         files::make_folder(parent, 0o755)?;
@@ -45,7 +45,8 @@ impl Converge for Directory {
                     let made = place.symlink_metadata().with_context(|| format!("looking at {place}"))?;
                     files::set_attributes(&place, &made, wanted)?;
                     files::sync_parent(&place)
-                }));
+                });
+                changes.push(change.touching(Touch::Path(path.clone())));
             }
         }
         if let (true, Some(wanted), Some(found)) = (self.recurse, wanted, found) {

@@ -1,6 +1,6 @@
 //! `service`.
 
-use super::unit::enabling;
+use super::unit::{enabling, reading, telling};
 use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::node::systemd;
 use crate::wire::action::{Service, ServiceState};
@@ -11,7 +11,7 @@ impl Converge for Service {
         let unit = systemd::unit_name(&self.name)?;
         let mut changes = Vec::new();
         if self.daemon_reload && !machine.image {
-            changes.push(Change::new("have systemd read its units again", |machine, _| systemd::reload(machine)));
+            changes.push(reading());
         }
         let status = systemd::status(machine, &unit)?;
         if !status.exists() && !self.daemon_reload && !machine.may_come() {
@@ -24,9 +24,7 @@ impl Converge for Service {
         if let Some(masked) = self.masked
             && masked != status.is_masked()
         {
-            let verb = if masked { "mask" } else { "unmask" };
-            let unit = unit.clone();
-            changes.push(Change::new(format!("{verb} {unit}"), move |machine, _| systemd::tell(machine, verb, &unit)));
+            changes.push(telling(if masked { "mask" } else { "unmask" }, unit.clone()));
         }
         // A masked unit has no other state than that.
         let enabled = self.enabled.filter(|_| self.masked != Some(true));
@@ -43,7 +41,7 @@ impl Converge for Service {
             Some(ServiceState::Reloaded) => "reload-or-restart",
             _ => return Ok(changes),
         };
-        changes.push(Change::new(format!("{verb} {unit}"), move |machine, _| systemd::tell(machine, verb, &unit)));
+        changes.push(telling(verb, unit));
         Ok(changes)
     }
 }

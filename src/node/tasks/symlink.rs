@@ -2,7 +2,7 @@
 
 use super::check_path;
 use crate::node::files;
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::wire::action::{Presence, Symlink};
 use crate::{Error, Result};
 
@@ -21,8 +21,11 @@ impl Converge for Symlink {
             };
         }
         if self.state == Presence::Absent {
-            let removal = is_link.then(|| Change::new(format!("remove {path}"), move |_, _| files::remove(&place)));
-            return Ok(removal.into_iter().collect());
+            if !is_link {
+                return Ok(Vec::new());
+            }
+            let touch = Touch::Path(path.clone());
+            return Ok(vec![Change::new(format!("remove {path}"), move |_, _| files::remove(&place)).touching(touch)]);
         }
         if target.is_empty() {
             return Err(Error::input(format!("the link {path} has no target")));
@@ -30,14 +33,16 @@ impl Converge for Symlink {
         if is_link && fs_err::read_link(&place)?.as_os_str() == target.as_str() {
             return Ok(Vec::new());
         }
-        Ok(vec![Change::new(format!("link {path} to {target}"), move |_, _| {
+        let touch = Touch::Path(path.clone());
+        let change = Change::new(format!("link {path} to {target}"), move |_, _| {
             // A link cannot be changed, but another one can be renamed over it.
             let new = place.with_file_name(format!(".{}.stead-new", place.file_name().unwrap_or("link")));
             files::remove(&new)?;
             fs_err::os::unix::fs::symlink(&target, &new)?;
             fs_err::rename(&new, &place)?;
             files::sync_parent(&place)
-        })])
+        });
+        Ok(vec![change.touching(touch)])
     }
 }
 

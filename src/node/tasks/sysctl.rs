@@ -1,7 +1,7 @@
 //! `sysctl`.
 
 use super::content;
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::wire::action::{FileCommon, Presence, Sysctl};
 use crate::{Error, Result};
 
@@ -44,7 +44,8 @@ impl Converge for Sysctl {
             return Ok(changes);
         }
         let value = self.value.clone();
-        changes.push(Change::new(format!("set {name} to {value}"), move |_, _| Ok(fs_err::write(&place, value)?)));
+        let change = Change::new(format!("set {name} to {value}"), move |_, _| Ok(fs_err::write(&place, value)?));
+        changes.push(change.touching(Touch::Sysctl(name)));
         Ok(changes)
     }
 }

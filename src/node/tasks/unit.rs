@@ -1,7 +1,7 @@
 //! `unit`.
 
 use super::content;
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::node::{files, systemd};
 use crate::wire::action::{FileCommon, Presence, Unit};
 use crate::{Error, Result};
@@ -33,13 +33,13 @@ impl Converge for Unit {
             && let Some(folder) = machine.paths.at(&path).parent().filter(|folder| !folder.exists())
         {
             let folder = folder.to_owned();
-            changes.push(Change::new(format!("create {}", path_of(&path)), move |_, _| {
-                files::make_folder(&folder, 0o755)
-            }));
+            let change =
+                Change::new(format!("create {}", path_of(&path)), move |_, _| files::make_folder(&folder, 0o755));
+            changes.push(change.touching(Touch::Path(path_of(&path).to_owned())));
         }
         changes.extend(file);
         if written {
-            changes.push(Change::new("have systemd read its units again", |machine, _| systemd::reload(machine)));
+            changes.push(reading());
         }
         if let (Some(enabled), Presence::Present) = (self.enabled, self.state) {
             let status = systemd::status(machine, &unit)?;
@@ -57,8 +57,19 @@ fn path_of(path: &str) -> &str {
 
 /// Starting a unit at boot, or no longer.
 pub(super) fn enabling(unit: String, enabled: bool) -> Change {
-    let verb = if enabled { "enable" } else { "disable" };
-    Change::new(format!("{verb} {unit}"), move |machine, _| systemd::tell(machine, verb, &unit))
+    telling(if enabled { "enable" } else { "disable" }, unit)
+}
+
+/// Something that systemd is told to do with a unit.
+pub(super) fn telling(verb: &'static str, unit: String) -> Change {
+    let touch = Touch::Unit(unit.clone());
+    Change::new(format!("{verb} {unit}"), move |machine, _| systemd::tell(machine, verb, &unit)).touching(touch)
+}
+
+/// systemd's reading of its unit files.
+pub(super) fn reading() -> Change {
+    let change = Change::new("have systemd read its units again", |machine, _| systemd::reload(machine));
+    change.touching(Touch::UnitFiles)
 }
 
 /// A unit is stopped and disabled before its file goes, since afterwards systemd no longer knows what it wanted.
@@ -70,8 +81,7 @@ fn retirement(machine: &Machine, unit: &str) -> Result<Vec<Change>> {
     let status = systemd::status(machine, unit)?;
     let mut changes = Vec::new();
     if status.is_running() {
-        let unit = unit.to_owned();
-        changes.push(Change::new(format!("stop {unit}"), move |machine, _| systemd::tell(machine, "stop", &unit)));
+        changes.push(telling("stop", unit.to_owned()));
     }
     if status.enabled == "enabled" {
         changes.push(enabling(unit.to_owned(), false));

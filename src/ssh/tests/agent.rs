@@ -12,7 +12,8 @@ fn hello() -> Hello {
 
 fn welcome() -> Vec<u8> {
     let arch = "amd64".into();
-    let welcome = Welcome { protocol: PROTOCOL, version: "0".into(), arch, fence: 1, boot_id: "b".into() };
+    let welcome =
+        Welcome { protocol: PROTOCOL, version: "0".into(), arch, fence: 1, boot_id: "b".into(), taken_back: None };
     frame::encode(&welcome).unwrap()
 }
 
