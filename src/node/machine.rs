@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::accounts::Accounts;
 use crate::node::exec::{Commands, Output, System};
+use crate::node::made::Made;
 use crate::node::{Paths, facts};
 use crate::wire::plan::{ApplyOptions, Facts};
 use crate::{Error, Result};
@@ -153,4 +154,9 @@ impl Change {
 pub(crate) trait Converge {
     /// What differs from what the task wants; nothing where all is as it should be.
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>>;
+
+    /// What the task makes where it is not there yet; nothing for a task that makes nothing of its own.
+    fn makes(&self) -> Vec<Made> {
+        Vec::new()
+    }
 }

@@ -18,6 +18,7 @@ pub mod identity;
 pub mod image;
 mod lock;
 pub mod machine;
+mod made;
 pub mod node_record;
 pub mod paths;
 pub mod secrets;

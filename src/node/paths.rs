@@ -71,7 +71,7 @@ impl Paths {
         /// What has systemd start it.
         guard_unit_wanted = "/etc/systemd/system/sysinit.target.wants/stead-guard.service";
         /// What playbooks made on this node.
-        made = "/var/lib/stead/made.json";
+        made = "/var/lib/stead/made.jsonl";
         /// Handlers that were notified and have not run.
         handlers = "/var/lib/stead/handlers.json";
         /// Which version of which secret each unit was last restarted for.

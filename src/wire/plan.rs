@@ -29,6 +29,10 @@ pub struct Plan {
     /// Content of files and templates, by the SHA-256 of the content in lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blobs: BTreeMap<String, Blob>,
+    /// These are all of the node's playbooks, and all of their tasks: what the node's record of made things has beside
+    /// these is left over.
+    #[serde(default)]
+    pub whole: bool,
     /// Names of variables whose values are masked in everything that the agent reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sensitive: Vec<String>,
@@ -167,7 +171,7 @@ impl Plan {
     /// What names the plan: SHA-256, in hexadecimal. The content is in it by its hashes.
     pub fn digest(&self) -> String {
         use sha2::{Digest, Sha256};
-        let parts = (self.version, &self.vars, &self.plays, self.blobs.keys().collect::<Vec<_>>());
+        let parts = (self.version, self.whole, &self.vars, &self.plays, self.blobs.keys().collect::<Vec<_>>());
         hex::encode(Sha256::digest(serde_json::to_vec(&parts).expect("maps with texts for keys are JSON")))
     }
 
@@ -189,6 +193,9 @@ pub struct ApplyOptions {
     /// Show what changes in files.
     #[serde(default)]
     pub diff: bool,
+    /// Remove what the node's playbooks made and do not name any more; needs a plan that is [`Plan::whole`].
+    #[serde(default)]
+    pub prune: bool,
     /// How long the controller may take to confirm guarded changes, in seconds, from the run's end; 0 means a minute.
     #[serde(default)]
     pub confirm_within: u32,
@@ -209,6 +216,9 @@ pub struct Applied {
     /// [`super::message::Request::Reboot`], and then to apply the plan again with [`ApplyOptions::resume`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot: Option<u32>,
+    /// What the node's playbooks made and do not name any more (`file /etc/motd`); empty where it was removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_over: Vec<String>,
     /// Changes that the node takes back, unless the controller confirms them over a new connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guarded>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::done::Done;
 use super::{Doing, Run};
 use crate::node::machine::{Change, Inputs};
+use crate::node::made::Made;
 use crate::node::{guard, tasks};
 use crate::wire::action::{Action, Content};
 use crate::wire::expr::Scope;
@@ -18,12 +19,15 @@ impl Run<'_> {
         if let Some(when) = &task.when
             && !self.engine.is_true(when, scope)?
         {
+            self.name_item(task, scope)?;
             return Ok(Done::new(Status::Skipped, ""));
         }
         if let Some(done) = self.control(&task.action, scope)? {
             return Ok(done);
         }
         let (action, inputs) = self.render(task, scope)?;
+        let makes = tasks::makes(&action);
+        self.made.name(&makes)?;
         let changes = tasks::changes(&action, self.machine, &inputs)?;
         if changes.is_empty() {
             return self.judge(task, scope, Done::new(Status::Ok, ""));
@@ -46,7 +50,10 @@ impl Run<'_> {
             }
             return Ok(done);
         }
-        self.protect(task, &changes)?;
+        self.protect(task.guard, &changes)?;
+        let is_missing = |made: &Made| made.removal(self.machine).is_ok_and(|changes| changes.is_empty());
+        // An image's own are its build's, not a node's playbooks'.
+        let new: Vec<Made> = makes.into_iter().filter(|made| !self.machine.image && is_missing(made)).collect();
         let mut news = Vec::new();
         for name in &task.notify {
             if self.handlers.notify(&play.name, name)? {
@@ -60,6 +67,7 @@ impl Run<'_> {
         for change in changes {
             change.apply(self.machine, &mut done.output)?;
         }
+        self.made.add(&play.name, new)?;
         let done = self.judge(task, scope, done)?;
         if done.status == Status::Ok {
             for name in news {
@@ -70,12 +78,12 @@ impl Run<'_> {
     }
 
     /// Has the node remember what was there, where the changes are to be confirmed.
-    fn protect(&mut self, task: &Task, changes: &[Change]) -> Result<()> {
+    pub(super) fn protect(&mut self, guard: Option<bool>, changes: &[Change]) -> Result<()> {
         let touches = || changes.iter().flat_map(|change| &change.touches);
-        if self.machine.image || !task.guard.unwrap_or_else(|| touches().any(guard::is_sensitive)) {
+        if self.machine.image || !guard.unwrap_or_else(|| touches().any(guard::is_sensitive)) {
             return Ok(());
         }
-        if let Some(change) = changes.iter().find(|change| task.guard.is_some() && change.touches.is_empty()) {
+        if let Some(change) = changes.iter().find(|change| guard.is_some() && change.touches.is_empty()) {
             return Err(Error::failed(format!("the node could not take this back by itself: {}", change.message))
                 .hint("leave out `guard: true`, or do it with a `file`, `service` or `firewall` task"));
         }
@@ -106,9 +114,15 @@ impl Run<'_> {
         Ok(done)
     }
 
-    /// Renders every string of a task's action, and the content that it names.
-    fn render(&self, task: &Task, scope: &Scope) -> Result<(Action, Inputs)> {
+    /// Renders every string of a task's action.
+    pub(super) fn fields(&self, task: &Task, scope: &Scope) -> Result<Action> {
         let broken = |error| Error::failed("the task's fields do not fit once they are rendered").because(error);
+        let fields = serde_json::to_value(&task.action).map_err(broken)?;
+        serde_json::from_value(self.engine.render_within(&fields, scope)?).map_err(broken)
+    }
+
+    /// The action, rendered, and the content that it names.
+    fn render(&self, task: &Task, scope: &Scope) -> Result<(Action, Inputs)> {
         let blob = |hash: &str| {
             self.plan.blobs.get(hash).ok_or_else(|| Error::failed(format!("the plan lacks the content {hash}")))
         };
@@ -122,8 +136,7 @@ impl Run<'_> {
             Some(Content::Template(hash)) => Some(text(hash)?),
             None => None,
         };
-        let fields = serde_json::to_value(&task.action).map_err(broken)?;
-        let action = serde_json::from_value(self.engine.render_within(&fields, scope)?).map_err(broken)?;
+        let action = self.fields(task, scope)?;
         let timeout = (task.timeout > 0).then(|| Duration::from_secs(task.timeout.into()));
         Ok((action, Inputs { content, timeout }))
     }

@@ -4,6 +4,9 @@ mod attempt;
 mod control;
 mod done;
 mod journal;
+mod prune;
+#[cfg(test)]
+mod prune_tests;
 mod report;
 mod task;
 #[cfg(test)]
@@ -15,7 +18,7 @@ use self::journal::Journal;
 use crate::node::guard::{self, Guard};
 use crate::node::handlers::Handlers;
 use crate::node::machine::Machine;
-use crate::node::vars;
+use crate::node::{made, vars};
 use crate::redact::Redactor;
 use crate::wire::expr::{Engine, Scope};
 use crate::wire::plan::{Applied, ApplyOptions, PLAN_VERSION, Plan, Play, Step, Summary, Task, TaskEvent};
@@ -52,6 +55,7 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
         journal,
         set: control::Set::new(),
         guard: Guard::new(options.confirm_within),
+        made: made::Record::new(&machine.paths),
         reboot: None,
         on_event,
     };
@@ -68,12 +72,18 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
             break;
         }
     }
+    let mut left_over = Vec::new();
     match ended {
-        Walk::On => run.journal.finish()?,
+        Walk::On => {
+            if plan.whole && !options.image {
+                left_over = run.prune(options.prune)?;
+            }
+            run.journal.finish()?;
+        }
         Walk::Failed => {}
         Walk::Reboot => run.journal.keep_over_boot(&run.redactor)?,
     }
-    Ok(Applied { summary: run.summary, reboot: run.reboot, guard: run.guard.end(&machine.paths)? })
+    Ok(Applied { summary: run.summary, reboot: run.reboot, guard: run.guard.end(&machine.paths)?, left_over })
 }
 
 struct Run<'a> {
@@ -90,6 +100,7 @@ struct Run<'a> {
     handlers: Handlers,
     journal: Journal,
     guard: Guard,
+    made: made::Record,
     /// Set by a `reboot` task: how long the machine may take, in seconds.
     reboot: Option<u32>,
     on_event: OnEvent<'a>,
@@ -136,6 +147,8 @@ impl Run<'_> {
                     Walk::On => self.handlers.done(&play.name, &handler.name)?,
                     other => return Ok(other),
                 }
+            } else {
+                self.name_task(Doing { play, task: handler, handler: true, item: None }, &scope)?;
             }
         }
         Ok(Walk::On)
@@ -155,6 +168,8 @@ impl Run<'_> {
                             self.summary.ignored += self.summary.failed - before;
                             self.summary.failed = before;
                         }
+                    } else {
+                        self.name_steps(play, &block.rescue, scope)?;
                     }
                     // What comes after the boot is the rest of the block, and `always` after that.
                     match walk {

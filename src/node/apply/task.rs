@@ -17,6 +17,7 @@ impl Run<'_> {
         if let Some((status, set)) = self.journal.replayed(task.id) {
             self.registered.extend(set);
             self.count(status);
+            self.name_task(doing, scope)?;
             return Ok(if status == Status::Failed { Walk::Failed } else { Walk::On });
         }
         let scope = scope.with(&self.registered).with(&task.vars);
@@ -85,7 +86,7 @@ impl Run<'_> {
     }
 
     /// The items of a task's loop; `None` for a task without one.
-    fn items(&self, task: &Task, scope: &Scope) -> Result<Option<Vec<Value>>> {
+    pub(super) fn items(&self, task: &Task, scope: &Scope) -> Result<Option<Vec<Value>>> {
         let value = match &task.loop_ {
             None => return Ok(None),
             Some(Loop::Items(items)) => self.engine.render_within(&Value::Array(items.clone()), scope)?,

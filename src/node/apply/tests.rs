@@ -8,7 +8,7 @@ use crate::node::tasks::testing::Bench;
 use crate::wire::plan::Status;
 
 /// Applies a plan, written as JSON with the steps' common parts left out.
-fn apply_to(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Summary, Vec<TaskEvent>) {
+pub(super) fn go(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Applied, Vec<TaskEvent>) {
     let mut events = Vec::new();
     let plan: Plan = serde_json::from_value(plan).unwrap();
     let applied = apply(&bench.machine, &plan, options, &mut |event| {
@@ -16,16 +16,21 @@ fn apply_to(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Summary, Vec
         Ok(())
     })
     .unwrap();
+    (applied, events)
+}
+
+fn apply_to(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Summary, Vec<TaskEvent>) {
+    let (applied, events) = go(bench, plan, options);
     (applied.summary, events)
 }
 
-fn task(action: Value, more: Value) -> Value {
+pub(super) fn task(action: Value, more: Value) -> Value {
     let mut task = json!({"id": 1, "name": "t", "action": action});
     task.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"task": task})
 }
 
-fn file(path: &str, content: &str, more: Value) -> Value {
+pub(super) fn file(path: &str, content: &str, more: Value) -> Value {
     task(json!({"file": {"path": path, "content": content}}), more)
 }
 
@@ -34,7 +39,7 @@ fn play(steps: Vec<Value>, handlers: Vec<Value>) -> Value {
     json!({"name": "p", "steps": steps, "handlers": handlers, "vars": {"who": "me"}})
 }
 
-fn plan(steps: Vec<Value>, handlers: Vec<Value>) -> Value {
+pub(super) fn plan(steps: Vec<Value>, handlers: Vec<Value>) -> Value {
     json!({"version": 1, "vars": {"secret": "sk-12345678"}, "sensitive": ["secret"], "plays": [play(steps, handlers)]})
 }
 
@@ -282,15 +287,7 @@ fn a_run_that_boots_the_machine_goes_on_after_it() {
 fn what_could_lock_the_controller_out_is_guarded_unless_the_playbook_says_otherwise() {
     let bench = Bench::new();
     std::fs::create_dir(bench.at("/etc/ssh")).unwrap();
-    let go = |steps: Vec<Value>, options: &ApplyOptions| {
-        let plan: Plan = serde_json::from_value(plan(steps, vec![])).unwrap();
-        let mut events = Vec::new();
-        let applied = apply(&bench.machine, &plan, options, &mut |event| {
-            events.push(event);
-            Ok(())
-        });
-        (applied.unwrap(), events)
-    };
+    let go = |steps: Vec<Value>, options: &ApplyOptions| go(&bench, plan(steps, vec![]), options);
     let live = ApplyOptions { confirm_within: 90, ..ApplyOptions::default() };
     assert_eq!(go(vec![file("/etc/motd", "a", json!({}))], &live).0.guard, None);
     assert_eq!(go(vec![file("/etc/ssh/a", "a", json!({"guard": false}))], &live).0.guard, None);

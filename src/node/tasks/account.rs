@@ -3,7 +3,8 @@
 use crate::node::accounts::{self, Accounts};
 use crate::node::files;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
-use crate::wire::action::{Group, Presence, User};
+use crate::node::made::Made;
+use crate::wire::action::{Action, Group, Presence, User};
 use crate::{Error, Result};
 
 impl Converge for Group {
@@ -13,7 +14,7 @@ impl Converge for Group {
         let accounts = Accounts::read(&machine.paths)?;
         Ok(match (accounts.gid(&name), self.state) {
             (None, Presence::Absent) => Vec::new(),
-            (Some(has), Presence::Absent) if accounts.is_primary(has) => {
+            (Some(has), Presence::Absent) if accounts.is_primary(has) && !machine.may_come() => {
                 return Err(Error::failed(format!("the group {name} is some user's own and stays"))
                     .hint("remove the user first"));
             }
@@ -31,6 +32,12 @@ impl Converge for Group {
                 Vec::new()
             }
         })
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let removal = Group { name: self.name.clone(), state: Presence::Absent, ..Group::default() };
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Task(Box::new(Action::Group(removal)))).into_iter().collect()
     }
 }
 
@@ -116,6 +123,12 @@ impl Converge for User {
             }));
         }
         Ok(changes)
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let removal = User { name: self.name.clone(), state: Presence::Absent, ..User::default() };
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Task(Box::new(Action::User(removal)))).into_iter().collect()
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::node::accounts::Accounts;
 use crate::node::files::{self, Attributes};
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
-use crate::wire::action::{AuthorizedKey, Presence};
+use crate::node::made::Made;
+use crate::wire::action::{Action, AuthorizedKey, Presence};
 use crate::{Error, Result};
 
 impl Converge for AuthorizedKey {
@@ -15,6 +16,9 @@ impl Converge for AuthorizedKey {
             return Err(Error::input("a key and its options stand on one line"));
         }
         let Some(user) = Accounts::read(&machine.paths)?.user(&self.user) else {
+            if self.state == Presence::Absent {
+                return Ok(Vec::new());
+            }
             if machine.may_come() {
                 return Ok(vec![Change::new(format!("let a key log in as {}", self.user), |_, _| Ok(()))]);
             }
@@ -56,6 +60,18 @@ impl Converge for AuthorizedKey {
             files::write(&place, new.as_bytes(), Attributes { uid: user.uid, gid: user.gid, mode: 0o600 })
         });
         Ok(vec![change.diff(diff).touching(Touch::Path(path))])
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let removal = AuthorizedKey {
+            user: self.user.clone(),
+            key: self.key.clone(),
+            options: self.options.clone(),
+            state: Presence::Absent,
+            ..AuthorizedKey::default()
+        };
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Task(Box::new(Action::AuthorizedKey(removal)))).into_iter().collect()
     }
 }
 

@@ -9,7 +9,8 @@ use crate::error::Context;
 use crate::node::exec::Run;
 use crate::node::files::{self, Attributes, Draft};
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
-use crate::wire::action::{File, FileCommon, Presence, Template};
+use crate::node::made::Made;
+use crate::wire::action::{Action, File, FileCommon, Presence, Template};
 use crate::{Error, Result};
 
 impl Converge for File {
@@ -22,6 +23,11 @@ impl Converge for File {
         need_folder(machine, &self.path, &self.common)?;
         changes(machine, &self.path, content, &self.common)
     }
+
+    fn makes(&self) -> Vec<Made> {
+        let has_content = self.content.is_some() || self.source.is_some();
+        made_file(&self.path, has_content && self.common.state == Presence::Present)
+    }
 }
 
 impl Converge for Template {
@@ -29,6 +35,17 @@ impl Converge for Template {
         need_folder(machine, &self.path, &self.common)?;
         changes(machine, &self.path, inputs.content.as_deref(), &self.common)
     }
+
+    fn makes(&self) -> Vec<Made> {
+        made_file(&self.path, self.common.state == Presence::Present)
+    }
+}
+
+/// A file that a task makes.
+fn made_file(path: &str, makes: bool) -> Vec<Made> {
+    let common = FileCommon { state: Presence::Absent, ..FileCommon::default() };
+    let removal = Action::File(File { path: path.to_owned(), common, ..File::default() });
+    makes.then(|| Made::Task(Box::new(removal))).into_iter().collect()
 }
 
 /// Fails where the folder of a file is missing, so that a check tells of it as an application would.

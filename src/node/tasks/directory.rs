@@ -6,6 +6,7 @@ use super::{check_path, content};
 use crate::error::Context;
 use crate::node::files::{self, Attributes};
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
+use crate::node::made::Made;
 use crate::wire::action::{Directory, Presence};
 use crate::{Error, Result};
 
@@ -57,6 +58,11 @@ impl Converge for Directory {
             }
         }
         Ok(changes)
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Folder(self.path.clone())).into_iter().collect()
     }
 }
 

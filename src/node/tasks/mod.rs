@@ -19,13 +19,24 @@ use crate::wire::action::Action;
 use crate::{Error, Result};
 
 use super::machine::Change;
+use super::made::Made;
 
 /// What differs from what a task wants.
 ///
 /// # Errors
 /// Fails where the node cannot be looked at, or what the task wants cannot be.
 pub(crate) fn changes(action: &Action, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
-    let task: &dyn Converge = match action {
+    of(action).map_or(Ok(Vec::new()), |task| task.changes(machine, inputs))
+}
+
+/// What a task makes.
+pub(crate) fn makes(action: &Action) -> Vec<Made> {
+    of(action).map_or(Vec::new(), Converge::makes)
+}
+
+/// What knows how a task's type works.
+fn of(action: &Action) -> Option<&dyn Converge> {
+    Some(match action {
         Action::Package(task) => task,
         Action::File(task) => task,
         Action::Template(task) => task,
@@ -41,9 +52,8 @@ pub(crate) fn changes(action: &Action, machine: &Machine, inputs: &Inputs) -> Re
         Action::Command(task) => task,
         Action::Secret(task) => task,
         // These steer the run and look after nothing: `apply::control` does them.
-        Action::Assert(_) | Action::Debug(_) | Action::SetFact(_) | Action::Reboot(_) => return Ok(Vec::new()),
-    };
-    task.changes(machine, inputs)
+        Action::Assert(_) | Action::Debug(_) | Action::SetFact(_) | Action::Reboot(_) => return None,
+    })
 }
 
 /// Checks a path that a task names.

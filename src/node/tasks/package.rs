@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::node::dpkg::{self, Packages};
 use crate::node::exec::Run;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
-use crate::wire::action::{Package, PackageState};
+use crate::node::made::Made;
+use crate::wire::action::{Action, Package, PackageState};
 use crate::{Error, Result};
 
 /// Mirrors can be slow.
@@ -90,6 +91,16 @@ impl Converge for Package {
             }
         }
         Ok(changes)
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let names = self.names.iter().filter(|_| self.state != PackageState::Absent);
+        let removal = |name: &String| Package {
+            names: vec![plain(name).to_owned()],
+            state: PackageState::Absent,
+            ..Package::default()
+        };
+        names.map(|name| Made::Task(Box::new(Action::Package(removal(name))))).collect()
     }
 }
 

@@ -3,7 +3,8 @@
 use super::check_path;
 use crate::node::files;
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
-use crate::wire::action::{Presence, Symlink};
+use crate::node::made::Made;
+use crate::wire::action::{Action, Presence, Symlink};
 use crate::{Error, Result};
 
 impl Converge for Symlink {
@@ -43,6 +44,12 @@ impl Converge for Symlink {
             files::sync_parent(&place)
         });
         Ok(vec![change.touching(touch)])
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let removal = Symlink { path: self.path.clone(), state: Presence::Absent, ..Symlink::default() };
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Task(Box::new(Action::Symlink(removal)))).into_iter().collect()
     }
 }
 

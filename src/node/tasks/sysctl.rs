@@ -2,7 +2,8 @@
 
 use super::content;
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
-use crate::wire::action::{FileCommon, Presence, Sysctl};
+use crate::node::made::Made;
+use crate::wire::action::{Action, FileCommon, Presence, Sysctl};
 use crate::{Error, Result};
 
 /// One file for all: sorts after Debian's own.
@@ -47,6 +48,12 @@ impl Converge for Sysctl {
         let change = Change::new(format!("set {name} to {value}"), move |_, _| Ok(fs_err::write(&place, value)?));
         changes.push(change.touching(Touch::Sysctl(name)));
         Ok(changes)
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let removal = Sysctl { name: self.name.clone(), state: Presence::Absent, ..Sysctl::default() };
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Task(Box::new(Action::Sysctl(removal)))).into_iter().collect()
     }
 }
 

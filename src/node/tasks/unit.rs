@@ -2,8 +2,9 @@
 
 use super::content;
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
+use crate::node::made::Made;
 use crate::node::{files, systemd};
-use crate::wire::action::{FileCommon, Presence, Unit};
+use crate::wire::action::{Action, FileCommon, Presence, Unit};
 use crate::{Error, Result};
 
 impl Converge for Unit {
@@ -48,6 +49,13 @@ impl Converge for Unit {
             }
         }
         Ok(changes)
+    }
+
+    fn makes(&self) -> Vec<Made> {
+        let removal =
+            Unit { name: self.name.clone(), drop_in: self.drop_in.clone(), state: Presence::Absent, ..Unit::default() };
+        let makes = self.state == Presence::Present;
+        makes.then(|| Made::Task(Box::new(Action::Unit(removal)))).into_iter().collect()
     }
 }
 
