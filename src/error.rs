@@ -15,13 +15,15 @@ pub enum Kind {
     Input,
     /// Changes are pending (`plan`, `--check`): exit code 3.
     Pending,
+    /// As [`Kind::Failed`], because a machine does not answer: exit code 1. It may answer when it is asked again.
+    Unreachable,
 }
 
 impl Kind {
     /// The process exit code for this kind.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Failed => 1,
+            Kind::Failed | Kind::Unreachable => 1,
             Kind::Input => 2,
             Kind::Pending => 3,
         }

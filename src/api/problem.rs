@@ -47,7 +47,7 @@ impl From<Error> for Problem {
             Kind::Input => {
                 Self { hints: error.hints().to_vec(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()) }
             }
-            Kind::Failed | Kind::Pending => {
+            Kind::Failed | Kind::Pending | Kind::Unreachable => {
                 tracing::error!(error = error.one_line(), "a request failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed inside Stead")
                     .hint("the log has the cause under this request's id")

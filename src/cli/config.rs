@@ -6,6 +6,7 @@ use super::env::Env;
 use super::mistakes;
 use super::printer::GOOD;
 use crate::Result;
+use crate::workflow::flows::Choice;
 
 /// Checks the fleet's files
 #[derive(Debug, clap::Subcommand)]
@@ -39,7 +40,7 @@ pub(super) fn run(command: &Config, env: &Env) -> Result<()> {
     let desired = env.place()?.desired;
     let fleet = &desired.fleet;
     let mistakes::Sound { tasks, images } =
-        mistakes::look(&env.printer, &desired, fleet.workspaces.keys(), fleet.tiers.values())?;
+        mistakes::look(&env.printer, &desired, fleet.workspaces.keys(), &Choice::default(), fleet.tiers.values())?;
     let checked = Checked {
         fleet: fleet.name.clone(),
         providers: fleet.providers.len(),

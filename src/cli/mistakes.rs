@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::printer::Printer;
 use crate::image::{self, Definition};
-use crate::workflow::flows::{Desired, playbooks};
+use crate::workflow::flows::{Choice, Desired, playbooks};
 use crate::{Error, Kind, Result};
 
 /// What was found to be whole.
@@ -23,11 +23,12 @@ pub(super) fn look<'a>(
     printer: &Printer,
     desired: &'a Desired,
     slugs: impl IntoIterator<Item = &'a String>,
+    choice: &Choice,
     tiers: impl IntoIterator<Item = &'a crate::fleet::Tier>,
 ) -> Result<Sound<'a>> {
     let (mut errors, mut tasks) = (Vec::new(), 0);
     for slug in slugs {
-        match playbooks::plan(desired, slug) {
+        match playbooks::plan(desired, slug, choice) {
             Ok(plan) => tasks += plan.plays.iter().map(|play| play.steps.len()).sum::<usize>(),
             Err(error) => errors.push(error),
         }

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod completions;
 mod config;
+mod converge;
 mod doctor;
 mod down;
 mod env;
@@ -18,13 +19,16 @@ mod outdated;
 mod overview;
 mod printer;
 mod progress;
+mod publish;
 mod restore;
+mod run_log;
 mod schema;
 mod secret;
 mod serve;
 mod status;
 mod text;
 mod up;
+mod waves;
 mod work;
 mod workflow;
 
@@ -36,7 +40,7 @@ use clap::Parser;
 
 use self::env::Env;
 use self::printer::{ColorChoice, Printer};
-use crate::{Result, telemetry};
+use crate::{Kind, Result, telemetry};
 
 /// Gives every customer a hardened machine of their own, and takes care of it
 #[derive(Debug, Parser)]
@@ -77,6 +81,7 @@ enum Command {
     Doctor(doctor::Args),
     Up(up::Args),
     Down(down::Args),
+    Converge(converge::Args),
     Status(status::Args),
     #[command(subcommand)]
     Node(node::Node),
@@ -108,7 +113,11 @@ pub fn main() -> ExitCode {
     match run(cli, &printer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            printer.error(&error);
+            match error.kind() {
+                // No failure, but what was asked for.
+                Kind::Pending => printer.say(&error),
+                _ => printer.error(&error),
+            }
             ExitCode::from(error.kind().exit_code())
         }
     }
@@ -139,6 +148,7 @@ async fn dispatch(command: Command, env: &Env) -> Result<()> {
         Command::Doctor(args) => doctor::run(&args, &env.config, &env.printer),
         Command::Up(args) => up::run(&args, env).await,
         Command::Down(args) => down::run(&args, env).await,
+        Command::Converge(args) => converge::run(&args, env).await,
         Command::Status(args) => status::run(&args, env).await,
         Command::Node(node) => node::run(&node, env).await,
         Command::Secret(secret) => secret::run(&secret, env).await,

@@ -13,7 +13,7 @@ use crate::id::{FleetId, NodeId, WorkflowId};
 use crate::provider::{self, MachineState, local::Local};
 use crate::secrets::vault::Vault;
 use crate::store::{FleetLock, Listed, LockHolder, Node, NodeState, Reader, Store, WorkflowState, Workspace};
-use crate::workflow::flows::playbooks;
+use crate::workflow::flows::{Choice, playbooks};
 use crate::{Error, Result};
 
 /// A fleet at one moment.
@@ -200,7 +200,7 @@ fn standing(place: &Place, slug: &str, applied: Option<&str>, warn: &dyn Fn(Erro
     if place.desired.fleet.workspace(slug).is_none() {
         return Playbooks::Unknown;
     }
-    match playbooks::plan(&place.desired, slug).and_then(|plan| playbooks::digest(&plan)) {
+    match playbooks::plan(&place.desired, slug, &Choice::default()).map(|plan| plan.digest()) {
         Ok(digest) if digest == applied => Playbooks::Converged,
         Ok(_) => Playbooks::Changed,
         Err(error) => {

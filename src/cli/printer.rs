@@ -33,6 +33,10 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 /// For what is well.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
+/// For what changes.
+pub(super) const CHANGE: Style = AnsiColor::Yellow.on_default();
+/// For what failed.
+pub(super) const BAD: Style = AnsiColor::Red.on_default();
 /// For names in headings.
 pub(super) const BOLD: Style = Style::new().bold();
 

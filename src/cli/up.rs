@@ -10,14 +10,13 @@ use super::missing::{self, missing};
 use super::mistakes;
 use super::outdated::{Declared, Outdated};
 use super::printer::{GOOD, table};
+use super::publish::{publish, reconcile};
 use super::work::Work;
-use crate::audit::Entry;
 use crate::fleet::ProviderKind;
-use crate::id::RevisionId;
 use crate::provider::local::Local;
 use crate::secrets::vault::Vault;
-use crate::store::{ManagedBy, Revision, Workspace};
-use crate::workflow::flows::{self, converge, deprovision, provision};
+use crate::store::Workspace;
+use crate::workflow::flows::{self, Choice, converge, deprovision, provision};
 use crate::{Error, Result};
 
 /// Brings up every declared workspace's node, or the named ones, and waits until each is healthy
@@ -91,7 +90,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 fn check_files<'a>(env: &Env, held: &'a Held, slugs: &'a [String]) -> Result<BTreeSet<&'a str>> {
     let desired = &held.place.desired;
     let tiers = slugs.iter().filter_map(|slug| desired.fleet.tier(desired.fleet.workspace(slug)?));
-    Ok(mistakes::look(&env.printer, desired, slugs, tiers)?.images)
+    Ok(mistakes::look(&env.printer, desired, slugs, &Choice::default(), tiers)?.images)
 }
 
 /// Says which nodes are not made anew, though what they were made of has changed.
@@ -134,75 +133,6 @@ fn check_host(held: &Held, slugs: &[String]) -> Result<()> {
         Local::check_host()?;
     }
     Ok(())
-}
-
-/// Publishes the files as a revision; the same files are the same revision.
-pub(super) async fn publish(env: &Env, held: &Held) -> Result<Revision> {
-    let files = &held.place.desired.files;
-    let blob = held.store.blobs().put(files.to_bytes()?).await?;
-    let (digest, actor) = (files.digest(), env.actor());
-    held.store
-        .write(move |tx| {
-            Box::pin(async move {
-                // Ciphertext that no node came for is dropped whenever someone works on the fleet.
-                tx.expire_envelopes().await?;
-                let (revision, new) = tx.publish(&digest, &blob, &actor).await?;
-                if new {
-                    Entry::new(&actor, "revision.publish", revision.id.to_string())
-                        .detail("number", revision.number)
-                        .append(tx)
-                        .await?;
-                }
-                Ok(revision)
-            })
-        })
-        .await
-}
-
-/// Brings the workspaces' records in line with the files.
-async fn reconcile(env: &Env, held: &Held, slugs: &[String], revision: RevisionId) -> Result<Vec<Workspace>> {
-    let declared: Vec<(String, String)> = slugs
-        .iter()
-        .filter_map(|slug| Some((slug.clone(), held.place.desired.fleet.workspace(slug)?.tier.clone())))
-        .collect();
-    let actor = env.actor();
-    held.store
-        .write(move |tx| {
-            Box::pin(async move {
-                let mut workspaces = Vec::new();
-                for (slug, tier) in declared {
-                    let workspace = match tx.workspace_by_slug(&slug).await? {
-                        Some(mut workspace) => {
-                            if workspace.managed_by != ManagedBy::Files {
-                                return Err(Error::input(format!(
-                                    "the workspace {slug:?} came through the control API already"
-                                ))
-                                .hint("take it out of the fleet's files, or give this one another slug"));
-                            }
-                            if workspace.tier != tier || workspace.revision_id != Some(revision) {
-                                workspace.tier = tier;
-                                workspace.revision_id = Some(revision);
-                                tx.update_workspace(&workspace).await?;
-                            }
-                            workspace
-                        }
-                        None => {
-                            let mut workspace = Workspace::new(slug, tier, ManagedBy::Files, tx.now());
-                            workspace.revision_id = Some(revision);
-                            tx.insert_workspace(&workspace).await?;
-                            Entry::new(&actor, "workspace.create", workspace.id.to_string())
-                                .detail("slug", workspace.slug.as_str())
-                                .append(tx)
-                                .await?;
-                            workspace
-                        }
-                    };
-                    workspaces.push(workspace);
-                }
-                Ok(workspaces)
-            })
-        })
-        .await
 }
 
 /// Every declared secret must have a value before a machine is made for it.

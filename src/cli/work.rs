@@ -10,17 +10,21 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::id::{RevisionId, WorkflowId};
 use crate::store::{WorkflowRecord, Workspace};
-use crate::workflow::flows::{self, Params, Platform, converge};
+use crate::workflow::flows::{self, Choice, Params, Platform, converge};
 use crate::workflow::{Engine, Outcome};
 use crate::{Error, Result};
 
+/// What is said at the first Ctrl-C.
+pub(super) const STOPPING: &str = "Stopping after the steps under way; press Ctrl-C again to stop at once.";
 /// How many workflows run side by side: nodes boot at the same time, and a boot mostly waits.
 const SIDE_BY_SIDE: usize = 8;
 
 /// An engine with what shows its progress.
 pub(super) struct Work {
     pub(super) engine: Engine<Platform>,
-    progress: Arc<Progress>,
+    pub(super) progress: Arc<Progress>,
+    /// Cancelled by Ctrl-C.
+    pub(super) stop: CancellationToken,
     actor: String,
 }
 
@@ -30,15 +34,23 @@ impl Work {
     /// # Errors
     /// Fails where the fleet's keys or its vault cannot be read.
     pub(super) fn new(env: &Env, held: &Held) -> Result<Self> {
-        let progress = Arc::new(Progress::new(env.printer, env.global.no_progress));
+        Self::showing(env, held, Progress::new(env.printer, env.global.no_progress))
+    }
+
+    /// As [`new`](Self::new), with progress of one's own.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(super) fn showing(env: &Env, held: &Held, progress: Progress) -> Result<Self> {
+        let progress = Arc::new(progress);
         let platform = Arc::new(env.platform(&held.place)?);
         let actor = env.actor();
         let engine = Engine::new(held.store.clone(), platform, flows::registry(), progress.clone(), &actor);
-        let says = "Stopping after the steps under way; press Ctrl-C again to stop at once.";
-        let engine = engine.with_cancellation(stop_on_signals(env.printer, says)?);
+        let stop = stop_on_signals(env.printer, STOPPING)?;
+        let engine = engine.with_cancellation(stop.clone());
         #[cfg(debug_assertions)]
         let engine = engine.with_fault(env.config.fault.as_deref().map(str::parse).transpose()?);
-        Ok(Self { engine, progress, actor })
+        Ok(Self { engine, progress, stop, actor })
     }
 
     /// Says what the subject of a workflow is called.
@@ -53,9 +65,31 @@ impl Work {
         workspace: &Workspace,
         revision: Option<RevisionId>,
     ) -> Result<WorkflowId> {
-        let params = Params { workspace: workspace.id, slug: workspace.slug.clone(), actor: self.actor.clone() };
         self.progress.name(&workspace.id.to_string(), &workspace.slug);
-        self.engine.enqueue(kind, workspace.id.to_string(), &params, revision).await
+        self.engine.enqueue(kind, workspace.id.to_string(), &self.params(workspace), revision).await
+    }
+
+    /// Enqueues a converge with these playbooks, done so.
+    pub(super) async fn enqueue_converge(
+        &self,
+        workspace: &Workspace,
+        choice: &Choice,
+        revision: Option<RevisionId>,
+    ) -> Result<WorkflowId> {
+        #[derive(serde::Serialize)]
+        struct Both<'a> {
+            #[serde(flatten)]
+            params: Params,
+            #[serde(flatten)]
+            choice: &'a Choice,
+        }
+        self.progress.name(&workspace.id.to_string(), &workspace.slug);
+        let both = Both { params: self.params(workspace), choice };
+        self.engine.enqueue(converge::KIND, workspace.id.to_string(), &both, revision).await
+    }
+
+    fn params(&self, workspace: &Workspace) -> Params {
+        Params { workspace: workspace.id, slug: workspace.slug.clone(), actor: self.actor.clone() }
     }
 
     /// Closes the workspace's converge that an earlier command left behind, where there is one: what comes now is newer.

@@ -58,9 +58,9 @@ pub fn apply(
     let mut report = Report::default();
     let outcome = loop {
         match frame::read::<Reply>(&mut stdout) {
-            Ok(Some(Reply::Event { event })) => {
-                on_event(&event);
-                report.take(*event);
+            Ok(Some(Reply::Events { events })) => {
+                events.iter().for_each(&mut *on_event);
+                events.into_iter().for_each(|event| report.take(event));
             }
             Ok(Some(Reply::Applied { applied })) => break Some(Ok(applied.summary)),
             Ok(Some(Reply::Failed { message, hints } | Reply::Refused { message, hints })) => {

@@ -25,6 +25,7 @@ pub mod secrets;
 pub mod session;
 pub mod systemd;
 mod tasks;
+mod teller;
 mod vars;
 mod wipe;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::node::exec::System;
 use crate::node::lock::{self, Claim};
 use crate::node::node_record::NodeRecord;
+use crate::node::teller::Teller;
 use crate::node::{Machine, Paths, apply, boot, facts, guard, health, host_key, identity, secrets, wipe};
 use crate::wire::message::{Hello, Reply, Request, Welcome};
 use crate::wire::plan::ApplyOptions;
@@ -59,7 +60,7 @@ fn greet(paths: &Paths, hello: &Hello) -> Result<Welcome> {
         ))
         .hint("its address may have been given to another machine: look at `stead status`"));
     }
-    let fence = lock::raise_fence(paths, hello.fence)?;
+    let fence = hello.fence.map(|fence| lock::raise_fence(paths, fence)).transpose()?;
     Ok(Welcome {
         protocol: PROTOCOL,
         version: crate::VERSION.to_owned(),
@@ -125,23 +126,26 @@ impl Session<'_> {
     }
 
     fn claim(&self) -> Result<Claim> {
-        let name =
-            format!("stead {} with fence {}, process {}", self.hello.version, self.hello.fence, std::process::id());
-        Claim::take(self.paths, self.hello.fence, &name)
+        let fence = self.hello.fence.ok_or_else(|| {
+            Error::failed("the session was opened to look only, and this would change the node")
+                .hint("this is a fault of the controller's: please report it")
+        })?;
+        let name = format!("stead {} with fence {fence}, process {}", self.hello.version, std::process::id());
+        Claim::take(self.paths, fence, &name)
     }
 }
 
-/// Applies a plan and writes its events as they happen.
+/// Applies a plan and tells its events.
 pub(crate) fn apply_to(
     machine: &Machine,
     plan: &crate::wire::plan::Plan,
     options: &ApplyOptions,
     output: &mut impl Write,
 ) -> Result<Reply> {
-    let applied = apply::apply(machine, plan, options, &mut |event| {
-        frame::write(output, &Reply::Event { event: Box::new(event) })
-    })?;
-    Ok(Reply::Applied { applied })
+    let mut teller = Teller::new(output);
+    let applied = apply::apply(machine, plan, options, &mut |event| teller.tell(event));
+    teller.flush()?;
+    applied.map(|applied| Reply::Applied { applied })
 }
 
 #[cfg(test)]
@@ -177,7 +181,7 @@ mod tests {
             talk(&bench, &[hello(3), json!({"do": "facts"}), apply, json!({"do": "secret_remove", "name": "../x"})]);
         assert_eq!(answers[0]["fence"], 3);
         assert_eq!(answers[1]["is"], "facts");
-        assert_eq!((&answers[2]["is"], &answers[2]["event"]["status"]), (&json!("event"), &json!("changed")));
+        assert_eq!((&answers[2]["is"], &answers[2]["events"][0]["status"]), (&json!("events"), &json!("changed")));
         assert_eq!(answers[3]["summary"]["changed"], 1);
         assert_eq!(answers[4]["is"], "failed");
         assert_eq!(bench.read("/etc/a"), "x");
@@ -198,6 +202,21 @@ mod tests {
             assert_eq!(answers[0]["is"], "refused");
             assert!(answers[0]["message"].as_str().unwrap().contains(word), "{}", answers[0]);
         }
+    }
+
+    #[test]
+    fn who_only_looks_is_let_in_beside_a_higher_fence_and_changes_nothing() {
+        let bench = Bench::new();
+        talk(&bench, &[hello(5)]);
+        let mut looking = hello(0);
+        looking.as_object_mut().unwrap().remove("fence");
+        let file = json!({"id": 1, "name": "n", "action": {"file": {"path": "/etc/a", "content": "x"}}});
+        let plan = json!({"version": 1, "plays": [{"name": "p", "steps": [{"task": file}]}]});
+        let apply = |check: bool| json!({"do": "apply", "plan": plan, "options": {"check": check}});
+        let answers = talk(&bench, &[looking, apply(false), apply(true), json!({"do": "wipe"})]);
+        let kinds: Vec<&Value> = answers[1..].iter().map(|answer| &answer["is"]).collect();
+        assert_eq!(kinds, ["failed", "events", "applied", "failed"]);
+        assert!(!bench.at("/etc/a").exists());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod action;
 mod load;
 pub mod report;
+pub mod run;
 pub mod schema;
 mod task;
 mod types;

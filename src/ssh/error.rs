@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::Error;
 use crate::keypair::{self, PublicKey};
+use crate::{Error, Kind};
 
 /// Why a connection did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -114,8 +114,8 @@ impl From<ConnectError> for Error {
             }
             ConnectError::NoAddress => &["`stead node show` tells what is known about the node"],
         };
-        let message = error.to_string();
-        let mut converted = Error::failed(message);
+        let kind = if error.is_transient() { Kind::Unreachable } else { Kind::Failed };
+        let mut converted = Error::new(kind, error.to_string());
         for hint in hints {
             converted = converted.hint(*hint);
         }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
+use super::session::out_of_turn;
 use super::{Client, ConnectError, HostKeys, NodeSession};
 use crate::keypair::{self, PublicKey};
 use crate::wire::message::{Reply, Request};
@@ -52,20 +53,16 @@ impl HostKeyHolder for NodeSession {
     async fn prepare(&mut self) -> Result<String> {
         match self.request(Request::HostKeyPrepare, &mut |_| {}).await? {
             Reply::HostKey { public } => Ok(public),
-            reply => Err(unexpected(&reply)),
+            reply => Err(out_of_turn(&reply)),
         }
     }
 
     async fn install(&mut self, public: &str) -> Result<()> {
         match self.request(Request::HostKeyInstall { public: public.to_owned() }, &mut |_| {}).await? {
             Reply::Done => Ok(()),
-            reply => Err(unexpected(&reply)),
+            reply => Err(out_of_turn(&reply)),
         }
     }
-}
-
-fn unexpected(reply: &Reply) -> Error {
-    Error::failed(format!("the node agent gave an answer that does not fit the request: {reply:?}"))
 }
 
 /// Runs the whole exchange with a node that is connected to. `connect` makes a new connection that accepts the given keys

@@ -7,7 +7,7 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 
 use super::client::{Client, Output, failed};
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// How much of a command's standard error is kept, in bytes: its end, where the reason is.
 const TAIL: usize = 8 << 10;
@@ -108,7 +108,7 @@ impl Process {
 
     /// The error for a connection that was lost in the middle of something.
     pub(super) fn lost(&self, meanwhile: &str) -> Error {
-        let error = Error::failed(format!("the connection was lost while {meanwhile}"))
+        let error = Error::new(Kind::Unreachable, format!("the connection was lost while {meanwhile}"))
             .hint("run the same command again: what was done already is found and not done twice");
         let stderr = self.stderr();
         if stderr.is_empty() { error } else { error.because(stderr) }

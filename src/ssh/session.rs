@@ -115,7 +115,7 @@ impl NodeSession {
                 });
             };
             match reply {
-                Reply::Event { event } => on_event(*event),
+                Reply::Events { events } => events.into_iter().for_each(&mut *on_event),
                 Reply::Failed { message, hints } => {
                     self.busy = false;
                     return Err(told(message, hints));
@@ -139,6 +139,11 @@ impl NodeSession {
         // An agent that does not end in time is ended by the connection's end.
         let _ = tokio::time::timeout(PARTING, self.process.finish()).await;
     }
+}
+
+/// The error for an answer that does not fit what was asked.
+pub fn out_of_turn(reply: &Reply) -> Error {
+    Error::failed(format!("the node agent gave an answer that does not fit the request: {reply:?}"))
 }
 
 fn told(message: String, hints: Vec<String>) -> Error {

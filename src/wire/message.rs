@@ -16,8 +16,10 @@ pub struct Hello {
     pub fleet: String,
     /// The node that the controller means; the agent refuses where it is another.
     pub node: String,
-    /// Grows with every lease on this node. A node refuses a lower one than it has seen.
-    pub fence: u64,
+    /// Grows with every lease on this node. A node refuses a lower one than it has seen. Without one the controller only
+    /// looks: it may do so beside another one's work, and every request that would change something is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
 }
 
 /// The first frame from the node agent.
@@ -29,8 +31,9 @@ pub struct Welcome {
     pub version: String,
     /// Debian's name of the architecture (`amd64`).
     pub arch: String,
-    /// The highest fence that the node has seen, this one included.
-    pub fence: u64,
+    /// The session's fence; none where the controller only looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<u64>,
     /// Changes with every boot.
     pub boot_id: String,
     /// What the node took back since its last run, because nobody confirmed it.
@@ -79,7 +82,7 @@ pub enum Request {
         /// The secret's name.
         name: String,
     },
-    /// Applies a plan, or tells what it would change. Answered by [`Reply::Event`]s and [`Reply::Applied`].
+    /// Applies a plan, or tells what it would change. Answered by [`Reply::Events`] and [`Reply::Applied`].
     Apply {
         /// The plan.
         plan: Box<Plan>,
@@ -142,10 +145,11 @@ pub enum Reply {
         /// False where this very version was stored already.
         changed: bool,
     },
-    /// Something happened in the course of a request that is still running.
-    Event {
-        /// What happened.
-        event: Box<TaskEvent>,
+    /// What happened in the course of a request that is still running. What changed nothing is told a little later,
+    /// together with what comes after it: so a node that is as it should be costs a frame or two, however many its tasks.
+    Events {
+        /// In their order.
+        events: Vec<TaskEvent>,
     },
     /// A plan was applied.
     Applied {

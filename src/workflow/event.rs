@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::id::WorkflowId;
+use crate::wire::plan::TaskEvent;
 
 /// What happened to a workflow or a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,6 +17,8 @@ pub enum EventState {
     Started,
     /// The step tells how it gets on.
     Progress,
+    /// A task of a playbook ended, or one that may take long began.
+    Task,
     /// The step failed and is tried again.
     Retrying,
     /// The step, or the whole workflow, is done.
@@ -53,7 +56,11 @@ pub struct Event {
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
     /// More about it: the progress, or the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// The task of a playbook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskEvent>,
 }
 
 fn millis<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -100,7 +107,15 @@ impl Reporter<'_> {
 
     pub(super) fn report(&self, state: EventState, message: Option<String>) {
         tracing::debug!(workflow = %self.workflow, step = self.step, ?state, message, "workflow");
-        self.observer.event(Event {
+        self.observer.event(self.event(state, message));
+    }
+
+    pub(super) fn task(&self, task: TaskEvent) {
+        self.observer.event(Event { task: Some(task), ..self.event(EventState::Task, None) });
+    }
+
+    fn event(&self, state: EventState, message: Option<String>) -> Event {
+        Event {
             workflow: self.workflow,
             kind: self.kind.to_string(),
             subject: self.subject.to_string(),
@@ -110,7 +125,8 @@ impl Reporter<'_> {
             state,
             elapsed: self.since.elapsed(),
             message,
-        });
+            task: None,
+        }
     }
 
     /// The reporter for one step, whose time begins now.

@@ -43,6 +43,8 @@ pub(super) struct Run<'a, C> {
     outputs: BTreeMap<String, Value>,
     lost: CancellationToken,
     reporter: Reporter<'a>,
+    /// Why the workflow is being undone, where that began in this run; the record keeps its text only.
+    failure: Option<Error>,
 }
 
 impl<'a, C: Send + Sync + 'static> Run<'a, C> {
@@ -78,7 +80,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
             steps: steps.len(),
             since: Instant::now(),
         };
-        Ok(Self { engine, settings, flow, workflow, steps, outputs, lost, reporter })
+        Ok(Self { engine, settings, flow, workflow, steps, outputs, lost, reporter, failure: None })
     }
 
     pub(super) async fn go(mut self) -> Result<Outcome> {
@@ -106,6 +108,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                     }
                     Ended::Failed(error) => {
                         self.workflow.error = Some(text_of(&error));
+                        self.failure = Some(error);
                         self.workflow.state = WorkflowState::Unwinding;
                         self.save(None).await?;
                         break;
@@ -136,7 +139,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 }
             }
         }
-        let error = self.workflow.error.as_deref().map(error_of);
+        let error = self.failure.take().or_else(|| self.workflow.error.as_deref().map(error_of));
         self.end(WorkflowState::Failed, error).await
     }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::event::Reporter;
 use crate::id::{RevisionId, WorkflowId};
 use crate::store::{Store, WorkflowRecord};
+use crate::wire::plan::TaskEvent;
 use crate::{Error, Result};
 
 /// Why a step failed.
@@ -195,6 +196,11 @@ impl<C> StepCx<'_, C> {
     /// Tells whoever watches what the step is doing.
     pub fn progress(&self, message: impl Into<String>) {
         self.reporter.progress(message.into());
+    }
+
+    /// Tells whoever watches of a playbook's task.
+    pub fn task(&self, task: TaskEvent) {
+        self.reporter.task(task);
     }
 }
 

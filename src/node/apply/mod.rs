@@ -42,7 +42,9 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
     // A check and an image's build leave nothing behind that could be gone on with, or that could lock anyone out.
     let is_live = !options.check && !options.image;
     let taken_back = if is_live { guard::settle(machine)? } else { None };
-    let journal = if is_live { Journal::begin(machine, plan, options.resume)? } else { Journal::none() };
+    // What was taken back is to be done again, so a run that broke is not gone on with but begun anew.
+    let resume = options.resume && taken_back.is_none() && guard::taken_back(&machine.paths).is_none();
+    let journal = if is_live { Journal::begin(machine, plan, resume)? } else { Journal::none() };
     let mut run = Run {
         machine,
         plan,

@@ -7,13 +7,19 @@ use crate::wire::plan::{Status, TaskEvent};
 use crate::wire::{PROTOCOL, frame};
 
 fn hello() -> Hello {
-    Hello { protocol: PROTOCOL, version: "0".into(), fleet: "fl_x".into(), node: "nd_x".into(), fence: 1 }
+    Hello { protocol: PROTOCOL, version: "0".into(), fleet: "fl_x".into(), node: "nd_x".into(), fence: Some(1) }
 }
 
 fn welcome() -> Vec<u8> {
     let arch = "amd64".into();
-    let welcome =
-        Welcome { protocol: PROTOCOL, version: "0".into(), arch, fence: 1, boot_id: "b".into(), taken_back: None };
+    let welcome = Welcome {
+        protocol: PROTOCOL,
+        version: "0".into(),
+        arch,
+        fence: Some(1),
+        boot_id: "b".into(),
+        taken_back: None,
+    };
     frame::encode(&welcome).unwrap()
 }
 
@@ -79,7 +85,7 @@ fn event(task: u32) -> TaskEvent {
 #[tokio::test]
 async fn events_come_in_order_before_the_closing_reply() {
     let machine = Machine::on();
-    let event = |task| Reply::Event { event: Box::new(event(task)) };
+    let event = |task| Reply::Events { events: vec![event(task)] };
     let agent = agent(&machine, &replies(&[event(1), event(2), Reply::Done]), "cat >/dev/null");
     let mut session = machine.log_in().await.agent(&agent, hello()).await.unwrap();
     let mut seen = Vec::new();

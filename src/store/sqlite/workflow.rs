@@ -36,6 +36,19 @@ impl Reader {
         .map_err(|error| database("reading a workflow", error))
     }
 
+    /// The workflow of this kind and subject that was enqueued last.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn last_workflow(&mut self, kind: &str, subject: &str) -> Result<Option<WorkflowRecord>> {
+        sqlx::query_as("SELECT * FROM workflows WHERE kind = ? AND subject = ? ORDER BY id DESC LIMIT 1")
+            .bind(kind)
+            .bind(subject)
+            .fetch_optional(self.sqlite())
+            .await
+            .map_err(|error| database("reading a workflow", error))
+    }
+
     /// Workflows in the order of their making; the live ones include those that are parked.
     ///
     /// # Errors

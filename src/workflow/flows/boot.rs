@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Params, Platform, node, platform};
 use crate::provider::{MachineState, Provider};
+use crate::ssh::session::out_of_turn;
 use crate::ssh::{Client, ConnectError, HostKeys};
 use crate::store::{Node, NodeState};
 use crate::wire::message::{Reply, Request};
@@ -121,9 +122,4 @@ async fn with_console(error: Error, provider: &dyn Provider, record: &Node) -> E
         }
         _ => error,
     }
-}
-
-/// An answer that does not fit what was asked.
-pub(super) fn out_of_turn(reply: &Reply) -> Error {
-    Error::failed(format!("the node agent gave an answer that does not fit the request: {reply:?}"))
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::boot::out_of_turn;
 use super::{Params, Platform, machine, node, secrets};
 use crate::audit::Entry;
 use crate::provider::MachineState;
+use crate::ssh::session::out_of_turn;
 use crate::store::{Node, NodeState, WorkspaceState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Flow, Step, StepCx, StepError};

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::Platform;
-use super::boot::out_of_turn;
 use crate::Result;
 use crate::audit::Entry;
 use crate::id::{SecretId, WorkspaceId};
+use crate::ssh::session::out_of_turn;
 use crate::store::{Node, SecretRecord, SecretState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Flow, Step, StepCx, StepError};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::boot::out_of_turn;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
+use crate::ssh::session::out_of_turn;
 use crate::store::{NodeState, WorkspaceState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::boot::out_of_turn;
 use super::{Params, Platform, node, platform};
+use crate::ssh::session::out_of_turn;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 

@@ -4,6 +4,7 @@
 //! after it has succeeded or half succeeded.
 
 mod boot;
+mod choice;
 pub mod converge;
 pub mod deprovision;
 pub mod forget;
@@ -20,6 +21,7 @@ mod secrets;
 mod start;
 mod undeclared;
 
+pub use choice::Choice;
 pub use platform::{Desired, Platform, SIZE};
 
 use serde::{Deserialize, Serialize};

@@ -154,17 +154,17 @@ impl Platform {
         Client::connect_when_up(&target, self.keys.ssh(), accepted, &Timeouts::default(), deadline).await
     }
 
-    /// Opens a session with the node agent on a connection.
+    /// Opens a session with the node agent on a connection; without a fence, to look only.
     ///
     /// # Errors
     /// Fails where the agent cannot be brought or refuses the session.
-    pub async fn open(&self, client: &Client, node: &Node, fence: u64) -> Result<NodeSession> {
+    pub async fn open(&self, client: &Client, node: &Node, fence: impl Into<Option<u64>>) -> Result<NodeSession> {
         let hello = Hello {
             protocol: wire::PROTOCOL,
             version: crate::VERSION.to_owned(),
             fleet: self.fleet_id.to_string(),
             node: node.id.to_string(),
-            fence,
+            fence: fence.into(),
         };
         client.agent(&self.agent(arch_of(node))?, hello).await
     }
@@ -179,6 +179,14 @@ impl Platform {
         {
             return Ok(session);
         }
+        self.dial(node, fence, patience).await
+    }
+
+    /// A session over a new connection; without a fence, to look only.
+    ///
+    /// # Errors
+    /// Fails as [`Platform::connect`] and [`Platform::open`] do.
+    pub async fn dial(&self, node: &Node, fence: impl Into<Option<u64>>, patience: Duration) -> Result<NodeSession> {
         let accepted = HostKeys::parse(node.accepted_host_keys())?;
         let client = self.connect(node, &accepted, Instant::now() + patience).await?;
         self.open(&client, node, fence).await

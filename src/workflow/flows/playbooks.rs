@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::boot::out_of_turn;
-use super::{Desired, Params, Platform, node, platform};
+use super::{Choice, Desired, Params, Platform, node, platform};
 use crate::audit::Entry;
+use crate::playbook::run::{self, Dial, Ran};
 use crate::playbook::{self, Report};
-use crate::wire::message::{Reply, Request};
-use crate::wire::plan::{ApplyOptions, Plan, Status, TaskEvent};
+use crate::ssh::NodeSession;
+use crate::store::Node;
+use crate::wire::plan::{ApplyOptions, Plan, Status, Summary, TaskEvent};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
 
@@ -19,12 +19,17 @@ use crate::{Error, Result};
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What the step gives.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Output {
-    /// How many tasks changed something.
-    pub(super) changed: u32,
-    /// How many found all as it should be.
-    pub(super) unchanged: u32,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Output {
+    /// The tasks, by how they ended.
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// What the node's playbooks made and do not name any more.
+    #[serde(default)]
+    pub left_over: Vec<String>,
+    /// What the node had taken back before, because nobody had confirmed it.
+    #[serde(default)]
+    pub taken_back: Option<String>,
 }
 
 /// The step. What was applied is not taken back: the machine goes with it, or it is what is declared.
@@ -37,37 +42,43 @@ impl Step<Platform> for Playbooks {
     }
 
     fn timeout(&self) -> Duration {
-        Duration::from_secs(30 * 60)
+        Duration::from_secs(2 * 60 * 60)
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
+        let choice: Choice = cx.params()?;
         let platform = cx.context();
         let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let plan = plan(&desired, &params.slug)?;
-        let digest = digest(&plan)?;
+        let plan = plan(&desired, &params.slug, &choice)?;
+        let digest = choice.is_whole().then(|| plan.digest());
         let record = platform::node_of(cx.store(), params.workspace).await?;
-        let mut session = platform.session(&record, cx.fence(), PATIENCE).await?;
+        let session = platform.session(&record, cx.fence(), PATIENCE).await?;
+        let dial = Redial { platform, node: &record, fence: Some(cx.fence()) };
         let mut report = Report::default();
         let mut on_event = |event: TaskEvent| {
             if event.status == Status::Started {
                 cx.progress(format!("{}: {}", event.play, event.name));
             }
+            cx.task(event.clone());
             report.take(event);
         };
-        let request = Request::Apply { plan: Box::new(plan), options: ApplyOptions::default() };
-        let reply = session.request(request, &mut on_event).await?;
-        let Reply::Applied { applied } = reply else { return Err(out_of_turn(&reply).into()) };
-        let summary = report.finish(applied.summary)?;
+        let (session, ran) = run::run(session, plan, choice.options(), &dial, &mut on_event).await?;
+        let summary = report.finish(ran.summary).map_err(|error| explain(error, &ran, &params.slug))?;
         platform.keep(record.id, cx.fence(), session);
-        node::update(cx, move |node| node.playbook_digest = Some(digest)).await?;
+        node::update(cx, move |node| {
+            if let Some(digest) = digest {
+                node.playbook_digest = Some(digest);
+            }
+        })
+        .await?;
         if summary.changed > 0 {
             let entry = Entry::new(&params.actor, "node.converge", record.id.to_string())
                 .detail("workspace", params.slug.as_str())
                 .detail("changed", summary.changed);
             cx.store().write(|tx| Box::pin(async move { entry.append(tx).await })).await?;
         }
-        Ok(serde_json::json!(Output { changed: summary.changed, unchanged: summary.unchanged }))
+        Ok(serde_json::json!(Output { summary, left_over: ran.left_over, taken_back: ran.taken_back }))
     }
 
     async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
@@ -75,24 +86,68 @@ impl Step<Platform> for Playbooks {
     }
 }
 
+/// Adds to a task's failure what becomes of the node.
+fn explain(error: Error, ran: &Ran, slug: &str) -> Error {
+    let error = match ran.takes_back {
+        Some(seconds) => error.hint(format!(
+            "within {seconds} s the node takes back what this run has changed of its sshd, network or packet filter"
+        )),
+        None => error,
+    };
+    error.hint(format!("mend it and converge again; `stead converge {slug} --resume` goes on at this very task"))
+}
+
+/// New connections for a run.
+struct Redial<'a> {
+    platform: &'a Platform,
+    node: &'a Node,
+    fence: Option<u64>,
+}
+
+#[async_trait]
+impl Dial for Redial<'_> {
+    async fn dial(&self, patience: Duration) -> Result<NodeSession> {
+        self.platform.dial(self.node, self.fence, patience).await
+    }
+}
+
+/// Tells what a converge would change on a workspace's node, and changes nothing: it may look while others work.
+///
+/// # Errors
+/// Fails where the playbooks have mistakes, the node cannot be reached, or a task fails.
+pub async fn check(
+    platform: &Platform,
+    node: &Node,
+    plan: Plan,
+    choice: &Choice,
+    on_event: &mut (dyn FnMut(TaskEvent) + Send),
+) -> Result<Output> {
+    let session = platform.dial(node, None, PATIENCE).await?;
+    let options = ApplyOptions { check: true, resume: false, ..choice.options() };
+    let dial = Redial { platform, node, fence: None };
+    let mut report = Report::default();
+    let mut both = |event: TaskEvent| {
+        on_event(event.clone());
+        report.take(event);
+    };
+    let (_, ran) = run::run(session, plan, options, &dial, &mut both).await?;
+    let summary = report.finish(ran.summary)?;
+    Ok(Output { summary, left_over: ran.left_over, taken_back: ran.taken_back })
+}
+
 /// The plan of a workspace's playbooks, with the variables that every plan has.
 ///
 /// # Errors
 /// Fails with every mistake in the playbooks.
-pub fn plan(desired: &Desired, slug: &str) -> Result<Plan> {
+pub fn plan(desired: &Desired, slug: &str, choice: &Choice) -> Result<Plan> {
     let (workspace, tier) = desired.workspace(slug)?;
     let mut vars = desired.fleet.vars(workspace);
     vars.insert("workspace".into(), slug.into());
     vars.insert("domain".into(), desired.fleet.domain.clone().into());
     vars.insert("secrets".into(), workspace.secrets.clone().into());
-    playbook::compile(&desired.files, &tier.playbooks, vars)
-}
-
-/// What a node's record keeps of the plan that it was converged to: SHA-256, in hexadecimal.
-///
-/// # Errors
-/// Fails where the plan cannot be written as JSON.
-pub fn digest(plan: &Plan) -> Result<String> {
-    let json = serde_json::to_vec(plan).map_err(|error| Error::failed("describing a plan").because(error))?;
-    Ok(hex::encode(Sha256::digest(json)))
+    vars.extend(choice.vars.clone());
+    let names = if choice.playbooks.is_empty() { &tier.playbooks } else { &choice.playbooks };
+    let mut plan = playbook::compile_tagged(&desired.files, names, vars, &choice.tags)?;
+    plan.whole = choice.is_whole();
+    Ok(plan)
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::boot::out_of_turn;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
 use crate::id::SecretId;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, Sealed, seal};
 use crate::ssh::NodeSession;
+use crate::ssh::session::out_of_turn;
 use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState, Tx};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::boot::out_of_turn;
 use super::{Params, Platform, platform};
 use crate::provider::MachineState;
+use crate::ssh::session::out_of_turn;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
 
 /// How long a node may take from its start until sshd answers.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one that runs may take to answer.
+const ANSWER: Duration = Duration::from_secs(15);
 /// How long systemd may go on after that, in seconds.
 const SETTLE: u64 = 120;
 
@@ -43,7 +45,8 @@ impl Step<Platform> for Start {
             cx.progress("starting the node");
             provider.start(&node.mark).await?;
         }
-        let mut session = platform.session(&node, cx.fence(), PATIENCE).await?;
+        let patience = if started { PATIENCE } else { ANSWER };
+        let mut session = platform.session(&node, cx.fence(), patience).await?;
         if started {
             let reply = session.request(Request::WaitBoot { timeout: SETTLE }, &mut |_| {}).await?;
             let Reply::Booted { .. } = reply else { return Err(out_of_turn(&reply).into()) };
