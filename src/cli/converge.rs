@@ -238,7 +238,8 @@ async fn work_off<F: Future<Output = Result<Output>>>(
             Ended::NotBegun => ("not begun", None, None),
         };
         if let Some(error) = &error {
-            progress.over(&workspace, false, &error.one_line());
+            // The whole of it comes at the end.
+            progress.over(&workspace, false, error.one_line().lines().next().unwrap_or_default());
         }
         let (output, seconds) = done.map_or((None, 0.0), |(output, seconds)| (Some(output), seconds));
         let text = error.as_ref().map(Error::one_line);

@@ -158,6 +158,8 @@ impl Progress {
         let style = match (event.status, self.detail) {
             (Status::Failed | Status::Ignored, Detail::Tasks | Detail::Failures) => BAD,
             (Status::Changed, Detail::Tasks) => CHANGE,
+            // It is there to be read.
+            (Status::Ok, Detail::Tasks) if event.kind == "debug" => GOOD,
             _ => return,
         };
         let item = event.item.as_ref().map(|item| format!(" [{item}]")).unwrap_or_default();

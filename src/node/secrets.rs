@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::exec::Run;
 use super::node_record::NodeRecord;
-use super::{Paths, identity};
+use super::{Machine, Paths, identity};
 use crate::error::Context;
 use crate::redact::Secret;
 use crate::wire::envelope::{Envelope, Payload, check_name};
@@ -142,6 +143,24 @@ pub fn status(paths: &Paths) -> Result<Vec<SecretStatus>> {
     }
     held.sort();
     Ok(held)
+}
+
+/// The values that the node holds, in memory, for those who must keep them out of what they tell. One that cannot be
+/// decrypted is left out: no program on the node can tell it either.
+///
+/// # Errors
+/// Fails where the records cannot be read.
+pub(crate) fn values(machine: &Machine) -> Result<Vec<Secret>> {
+    let paths = &machine.paths;
+    let mut values = Vec::new();
+    for held in status(paths)?.into_iter().filter(|held| held.present) {
+        let (name, credential) = (format!("--name={}", held.name), paths.credential(&held.name));
+        let run = Run::new(["systemd-creds", "decrypt", &name, credential.as_str(), "-"]);
+        if let Ok(output) = machine.commands.must(&run) {
+            values.push(Secret::new(output.stdout.into_bytes()));
+        }
+    }
+    Ok(values)
 }
 
 fn open(paths: &Paths, envelope: &Envelope) -> Result<Payload> {

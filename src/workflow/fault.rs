@@ -17,19 +17,22 @@ pub enum FaultPoint {
     UndoAfter,
 }
 
-/// A point at which the process kills itself.
+/// A point at which the process kills itself, or falls asleep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// Sleeps, as from SIGSTOP, until it is continued.
+    sleeps: bool,
     kind: String,
     step: String,
     point: FaultPoint,
 }
 
 impl Fault {
-    /// Dies, as from `kill -9`, where this is the point.
+    /// Dies, as from `kill -9`, or sleeps where this is the point.
     pub(super) fn strike(&self, kind: &str, step: &str, point: FaultPoint) {
         if self.kind == kind && self.step == step && self.point == point {
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+            let signal = if self.sleeps { rustix::process::Signal::STOP } else { rustix::process::Signal::KILL };
+            let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
         }
     }
 }
@@ -37,9 +40,11 @@ impl Fault {
 impl FromStr for Fault {
     type Err = Error;
 
-    /// Reads `KIND/STEP/POINT`, where POINT is `before`, `after`, `undo-before` or `undo-after`.
+    /// Reads `KIND/STEP/POINT`, where POINT is `before`, `after`, `undo-before` or `undo-after`; with `sleep:` before it, the
+    /// process is stopped there and not killed.
     fn from_str(text: &str) -> Result<Self> {
-        let parsed = text.split_once('/').and_then(|(kind, rest)| {
+        let (sleeps, place) = text.strip_prefix("sleep:").map_or((false, text), |place| (true, place));
+        let parsed = place.split_once('/').and_then(|(kind, rest)| {
             let (step, point) = rest.rsplit_once('/')?;
             let point = match point {
                 "before" => FaultPoint::Before,
@@ -48,7 +53,7 @@ impl FromStr for Fault {
                 "undo-after" => FaultPoint::UndoAfter,
                 _ => return None,
             };
-            Some(Self { kind: kind.to_owned(), step: step.to_owned(), point })
+            Some(Self { sleeps, kind: kind.to_owned(), step: step.to_owned(), point })
         });
         parsed.ok_or_else(|| {
             Error::input(format!("{text:?} is not a fault"))

@@ -4,9 +4,11 @@
 
 mod broken;
 mod changes;
+mod converge;
 mod crash;
 mod fleet;
 mod flows;
+mod guard;
 mod main_job;
 mod secret;
 mod suites;

@@ -64,6 +64,7 @@ impl Run<'_> {
             let started = Done { diff: None, ..Done::new(Status::Started, done.message.clone()) };
             self.report(doing, scope, &started, Duration::ZERO)?;
         }
+        self.has_acted = true;
         for change in changes {
             change.apply(self.machine, &mut done.output)?;
         }

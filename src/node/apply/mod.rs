@@ -51,6 +51,8 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
         diff: options.diff,
         engine: Engine::new(),
         redactor: Redactor::default(),
+        knows_secrets: false,
+        has_acted: false,
         registered: control::Set::new(),
         summary: Summary::default(),
         handlers: Handlers::load(&machine.paths, options.check)?,
@@ -94,6 +96,10 @@ struct Run<'a> {
     diff: bool,
     engine: Engine,
     redactor: Redactor,
+    /// The redactor knows the node's secrets.
+    knows_secrets: bool,
+    /// Something was changed, or a command was run.
+    has_acted: bool,
     /// What tasks have registered, and the facts that they set.
     registered: control::Set,
     /// What the task at hand has set.

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::done::Done;
 use super::{Doing, Run};
 use crate::Result;
-use crate::wire::expr::Scope;
+use crate::node::secrets;
+use crate::wire::expr::{Engine, Scope};
 use crate::wire::plan::{Status, TaskEvent};
 
 impl Run<'_> {
@@ -22,9 +23,23 @@ impl Run<'_> {
         })
     }
 
+    /// Learns the values of the node's secrets, once and only where something is told that could hold one: to decrypt them
+    /// takes longer than a whole run that finds all as it should be.
+    fn learn_secrets(&mut self, doing: Doing<'_>, done: &Done) -> Result<()> {
+        let is_told = !done.message.is_empty() || done.diff.is_some() || !done.hints.is_empty();
+        // What a command has said may come again as an item, or in a name.
+        let may_tell = self.has_acted && (doing.item.is_some() || Engine::is_template(&doing.task.name));
+        if !self.knows_secrets && (is_told || may_tell) {
+            self.knows_secrets = true;
+            secrets::values(self.machine)?.iter().for_each(|value| self.redactor.learn(value));
+        }
+        Ok(())
+    }
+
     /// Tells how a task, or one item of it, ended.
     pub(super) fn report(&mut self, doing: Doing<'_>, scope: &Scope, done: &Done, elapsed: Duration) -> Result<()> {
         let Doing { play, task, handler, item } = doing;
+        self.learn_secrets(doing, done)?;
         let hide = |text: &str| self.redactor.apply(text);
         let message = match (task.sensitive, done.status) {
             (false, _) => hide(&done.message),
