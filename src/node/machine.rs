@@ -1,11 +1,14 @@
 //! The machine that tasks work on, and the changes that they want.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::node::accounts::Accounts;
+use crate::node::bus::Bus;
+use crate::node::dpkg::{self, Packages};
 use crate::node::exec::{Commands, Output, System};
 use crate::node::made::Made;
 use crate::node::{Paths, facts};
@@ -24,8 +27,13 @@ pub struct Machine {
     pub image: bool,
     /// What runs programs on it.
     pub commands: Box<dyn Commands>,
+    /// Its systemd.
+    pub(crate) bus: Bus,
     /// In a check: whether an earlier task would have changed something.
     would_change: Cell<bool>,
+    /// What was read once and holds until something is changed.
+    accounts: RefCell<Option<Rc<Accounts>>>,
+    packages: RefCell<Option<Rc<Packages>>>,
 }
 
 impl Machine {
@@ -40,8 +48,9 @@ impl Machine {
 
     /// A machine with given facts and means.
     pub fn with(paths: Paths, facts: Facts, commands: Box<dyn Commands>, options: &ApplyOptions) -> Self {
-        let would_change = Cell::new(false);
-        Self { paths, facts, check: options.check, image: options.image, commands, would_change }
+        let (bus, would_change, accounts, packages) = Default::default();
+        let ApplyOptions { check, image, .. } = *options;
+        Self { paths, facts, check, image, commands, bus, would_change, accounts, packages }
     }
 
     /// Notes that a task would have changed something, had this not been a check.
@@ -54,6 +63,28 @@ impl Machine {
         self.check && self.would_change.get()
     }
 
+    /// The accounts, as they are now.
+    ///
+    /// # Errors
+    /// Fails where they cannot be read.
+    pub(crate) fn accounts(&self) -> Result<Rc<Accounts>> {
+        once(&self.accounts, || Accounts::read(&self.paths))
+    }
+
+    /// dpkg's record of packages, as it is now.
+    ///
+    /// # Errors
+    /// Fails where it cannot be read.
+    pub(crate) fn packages(&self) -> Result<Rc<Packages>> {
+        once(&self.packages, || dpkg::read(&self.paths))
+    }
+
+    /// Forgets what was read: a task has changed something, and who knows what that changed in turn.
+    fn forget(&self) {
+        self.accounts.take();
+        self.packages.take();
+    }
+
     /// The number of a user, given by name or number. In a check, `None` for one that an earlier task may make.
     ///
     /// # Errors
@@ -62,7 +93,7 @@ impl Machine {
         if let Ok(uid) = name.parse() {
             return Ok(Some(uid));
         }
-        match Accounts::read(&self.paths)?.user(name) {
+        match self.accounts()?.user(name) {
             Some(user) => Ok(Some(user.uid)),
             None if self.may_come() => Ok(None),
             None => Err(Error::failed(format!("there is no user {name:?} on the node"))
@@ -78,13 +109,22 @@ impl Machine {
         if let Ok(gid) = name.parse() {
             return Ok(Some(gid));
         }
-        match Accounts::read(&self.paths)?.gid(name) {
+        match self.accounts()?.gid(name) {
             Some(gid) => Ok(Some(gid)),
             None if self.may_come() => Ok(None),
             None => Err(Error::failed(format!("there is no group {name:?} on the node"))
                 .hint("make it with a `group` task before this one")),
         }
     }
+}
+
+fn once<T>(kept: &RefCell<Option<Rc<T>>>, read: impl FnOnce() -> Result<T>) -> Result<Rc<T>> {
+    if let Some(kept) = &*kept.borrow() {
+        return Ok(kept.clone());
+    }
+    let value = Rc::new(read()?);
+    kept.replace(Some(value.clone()));
+    Ok(value)
 }
 
 /// What one task is given beside its fields.
@@ -146,7 +186,9 @@ impl Change {
 
     /// Does it.
     pub(crate) fn apply(self, machine: &Machine, output: &mut Output) -> Result<()> {
-        (self.act)(machine, output)
+        let done = (self.act)(machine, output);
+        machine.forget();
+        done
     }
 }
 

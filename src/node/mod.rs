@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod apply;
 mod boot;
+mod bus;
 pub mod dpkg;
 pub mod exec;
 pub mod facts;

@@ -86,6 +86,11 @@ pub fn status(machine: &Machine, unit: &str) -> Result<UnitStatus> {
         let enabled = if word.is_empty() { "not-found" } else { word };
         return Ok(UnitStatus { enabled: enabled.to_owned(), ..UnitStatus::default() });
     }
+    if machine.paths.is_machine()
+        && let Some(status) = machine.bus.status(unit)
+    {
+        return Ok(status);
+    }
     let output = machine.commands.must(&Run::new([
         "systemctl",
         "show",

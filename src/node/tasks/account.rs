@@ -1,6 +1,6 @@
 //! `user` and `group`.
 
-use crate::node::accounts::{self, Accounts};
+use crate::node::accounts;
 use crate::node::files;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::node::made::Made;
@@ -11,7 +11,7 @@ impl Converge for Group {
     fn changes(&self, machine: &Machine, _: &Inputs) -> Result<Vec<Change>> {
         accounts::check_name(&self.name)?;
         let (name, gid, system) = (self.name.clone(), self.gid, self.system);
-        let accounts = Accounts::read(&machine.paths)?;
+        let accounts = machine.accounts()?;
         Ok(match (accounts.gid(&name), self.state) {
             (None, Presence::Absent) => Vec::new(),
             (Some(has), Presence::Absent) if accounts.is_primary(has) && !machine.may_come() => {
@@ -54,7 +54,7 @@ impl Converge for User {
     fn changes(&self, machine: &Machine, _: &Inputs) -> Result<Vec<Change>> {
         accounts::check_name(&self.name)?;
         let name = self.name.clone();
-        let accounts = Accounts::read(&machine.paths)?;
+        let accounts = machine.accounts()?;
         let found = accounts.user(&name);
         if self.state == Presence::Absent {
             return Ok(found
@@ -148,9 +148,8 @@ impl User {
         let name = self.name.clone();
         Ok(Some(Change::new(format!("create {home}"), move |machine, _| {
             let place = machine.paths.at(&home);
-            let user = Accounts::read(&machine.paths)?
-                .user(&name)
-                .ok_or_else(|| Error::failed(format!("the user {name} is gone")))?;
+            let user =
+                machine.accounts()?.user(&name).ok_or_else(|| Error::failed(format!("the user {name} is gone")))?;
             if let Some(parent) = place.parent() {
                 files::make_folder(parent, 0o755)?;
             }

@@ -1,6 +1,5 @@
 //! `authorized_key`.
 
-use crate::node::accounts::Accounts;
 use crate::node::files::{self, Attributes};
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::node::made::Made;
@@ -15,7 +14,7 @@ impl Converge for AuthorizedKey {
         if [Some(&self.key), self.options.as_ref()].into_iter().flatten().any(|text| text.trim().contains('\n')) {
             return Err(Error::input("a key and its options stand on one line"));
         }
-        let Some(user) = Accounts::read(&machine.paths)?.user(&self.user) else {
+        let Some(user) = machine.accounts()?.user(&self.user) else {
             if self.state == Presence::Absent {
                 return Ok(Vec::new());
             }

@@ -1,6 +1,5 @@
 //! `command`.
 
-use crate::node::accounts::Accounts;
 use crate::node::exec::Run;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::wire::action::Command;
@@ -58,7 +57,7 @@ fn shell(line: &str) -> Vec<String> {
 impl Command {
     fn run_as(&self, machine: &Machine) -> Result<Option<(u32, u32, String, String)>> {
         let Some(name) = self.user.as_deref().filter(|name| *name != "root") else { return Ok(None) };
-        match Accounts::read(&machine.paths)?.user(name) {
+        match machine.accounts()?.user(name) {
             Some(user) => Ok(Some((user.uid, user.gid, user.home, user.name))),
             None if machine.may_come() => Ok(None),
             None => Err(Error::failed(format!("there is no user {name:?} on the node"))

@@ -46,7 +46,7 @@ fn explain(error: Error) -> Error {
 impl Converge for Package {
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
         self.names.iter().try_for_each(|name| dpkg::check_name(name))?;
-        let packages = dpkg::read(&machine.paths)?;
+        let packages = machine.packages()?;
         let timeout = inputs.timeout;
         let mut changes = Vec::new();
         match self.state {
