@@ -63,7 +63,8 @@ pub(super) struct Args {
     waves: Waves,
 }
 
-fn variable(text: &str) -> std::result::Result<(String, Value), String> {
+/// Reads `NAME=VALUE`.
+pub(super) fn variable(text: &str) -> std::result::Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     let legal = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -185,7 +186,16 @@ async fn apply(args: &Args, env: &Env, choice: &Choice) -> Result<()> {
 }
 
 /// Converges one node, by a workflow of its own.
-async fn one(work: &Work, held: &Held, workspace: &Workspace, choice: &Choice, revision: RevisionId) -> Result<Output> {
+///
+/// # Errors
+/// Fails as the workflow does.
+pub(super) async fn one(
+    work: &Work,
+    held: &Held,
+    workspace: &Workspace,
+    choice: &Choice,
+    revision: RevisionId,
+) -> Result<Output> {
     let (mut choice, mut revision) = (choice.clone(), Some(revision));
     let last = held.store.read().await?.last_workflow(converge::KIND, &workspace.id.to_string()).await?;
     if let Some(broken) = last.filter(|last| choice.resume && last.state != WorkflowState::Succeeded) {

@@ -92,8 +92,13 @@ impl Env {
         }
     }
 
-    async fn held(&self, place: Place, lock: FleetLock) -> Result<Held> {
+    /// Keeps a lock until this program ends.
+    pub(super) fn keep(&self, lock: FleetLock) {
         self.locks.lock().unwrap_or_else(PoisonError::into_inner).push(lock);
+    }
+
+    async fn held(&self, place: Place, lock: FleetLock) -> Result<Held> {
+        self.keep(lock);
         let store = self.store(&place).await?;
         Ok(Held { place, store })
     }

@@ -17,6 +17,7 @@ mod mistakes;
 mod node;
 mod outdated;
 mod overview;
+mod playbook;
 mod printer;
 mod progress;
 mod publish;
@@ -84,6 +85,8 @@ enum Command {
     Converge(converge::Args),
     Status(status::Args),
     #[command(subcommand)]
+    Playbook(playbook::Playbook),
+    #[command(subcommand)]
     Node(node::Node),
     #[command(subcommand)]
     Secret(secret::Secret),
@@ -150,6 +153,7 @@ async fn dispatch(command: Command, env: &Env) -> Result<()> {
         Command::Down(args) => down::run(&args, env).await,
         Command::Converge(args) => converge::run(&args, env).await,
         Command::Status(args) => status::run(&args, env).await,
+        Command::Playbook(playbook) => playbook::run(&playbook, env).await,
         Command::Node(node) => node::run(&node, env).await,
         Command::Secret(secret) => secret::run(&secret, env).await,
         Command::Image(image) => image::run(&image, env).await,

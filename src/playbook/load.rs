@@ -25,6 +25,8 @@ pub(super) struct Loader<'a> {
     brought: (Vec<Task>, BTreeMap<String, serde_json::Value>),
     /// The playbooks that are being read, each included by the one before.
     open: Vec<String>,
+    /// Take the playbook's `tests` in place of its tasks.
+    pub(super) tests: bool,
 }
 
 /// What groups and includes hand down to their tasks.
@@ -61,6 +63,7 @@ impl<'a> Loader<'a> {
             notified: Vec::new(),
             brought: Default::default(),
             open: Vec::new(),
+            tests: false,
         }
     }
 
@@ -115,10 +118,19 @@ impl<'a> Loader<'a> {
         let mut map = Field::root(&node, self.diagnostics).mapping("a playbook")?;
         map.optional("name").and_then(|name| name.name_text());
         let vars = map.optional("vars").and_then(|vars| self.vars(vars)).unwrap_or_default();
-        let (tasks, handlers) = (map.optional("tasks"), map.optional("handlers"));
+        let (tasks, handlers, tests) = (map.optional("tasks"), map.optional("handlers"), map.optional("tests"));
         map.finish();
         self.open.push(name.to_owned());
-        let steps = tasks.map(|tasks| self.steps(tasks, around)).unwrap_or_default();
+        let is_included = self.open.len() > 1;
+        let mut steps = tasks.map(|tasks| self.steps(tasks, around)).unwrap_or_default();
+        if let Some(tests) = tests.filter(|_| !is_included) {
+            // Read in any case, so that their mistakes are told; what they name is no part of another plan.
+            let blobs = self.plan.blobs.clone();
+            let tests = self.steps(tests, around);
+            if self.tests { steps = tests } else { self.plan.blobs = blobs }
+        } else if self.tests && !is_included {
+            steps.clear();
+        }
         let handlers = handlers.and_then(|list| list.list(|item| self.handler(item))).unwrap_or_default();
         self.open.pop();
         for (at, handler) in handlers.iter().enumerate() {

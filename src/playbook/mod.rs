@@ -43,5 +43,21 @@ pub fn compile_tagged(files: &FileSet, names: &[String], vars: Vars, tags: &[Str
     diagnostics.into_result(Some(plan))
 }
 
+/// Compiles a playbook's `tests`: tasks that look whether the node is as the playbook means it to be.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_tests(files: &FileSet, name: &str, vars: Vars) -> Result<Plan> {
+    let diagnostics = Diagnostics::new();
+    let plan = Plan { version: PLAN_VERSION, vars: vars.into_iter().collect(), ..Plan::default() };
+    let mut loader = load::Loader::new(files, &diagnostics, plan, &[]);
+    loader.tests = true;
+    if let Some(play) = loader.play(name)? {
+        loader.plan.plays.push(play);
+    }
+    let plan = loader.plan;
+    diagnostics.into_result(Some(plan))
+}
+
 #[cfg(test)]
 mod tests;

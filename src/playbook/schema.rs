@@ -62,6 +62,7 @@ pub fn schema() -> Value {
             "vars": {"type": ["object", "null"], "description": "Variables of lowest precedence."},
             "tasks": tasks,
             "handlers": tasks,
+            "tests": {"anyOf": [tasks], "description": "What `stead playbook test` runs once the node is converged."},
         },
         "$defs": {"entry": {"type": "object", "additionalProperties": false, "properties": task, "oneOf": one}},
     })

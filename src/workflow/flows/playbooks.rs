@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Choice, Desired, Params, Platform, node, platform};
 use crate::audit::Entry;
+use crate::fleet::Vars;
 use crate::playbook::run::{self, Dial, Ran};
 use crate::playbook::{self, Report};
 use crate::ssh::NodeSession;
@@ -122,9 +123,36 @@ pub async fn check(
     choice: &Choice,
     on_event: &mut (dyn FnMut(TaskEvent) + Send),
 ) -> Result<Output> {
-    let session = platform.dial(node, None, PATIENCE).await?;
     let options = ApplyOptions { check: true, resume: false, ..choice.options() };
-    let dial = Redial { platform, node, fence: None };
+    beside(platform, node, None, plan, options, on_event).await
+}
+
+/// Runs a plan beside the workflows, under the fence that the node has: for those who look, and where nothing is to be
+/// made good after a crash.
+///
+/// # Errors
+/// As [`check`].
+pub async fn run_beside(
+    platform: &Platform,
+    node: &Node,
+    plan: Plan,
+    check: bool,
+    on_event: &mut (dyn FnMut(TaskEvent) + Send),
+) -> Result<Output> {
+    let fence = (!check).then_some(node.fence);
+    beside(platform, node, fence, plan, ApplyOptions { check, ..ApplyOptions::default() }, on_event).await
+}
+
+async fn beside(
+    platform: &Platform,
+    node: &Node,
+    fence: Option<u64>,
+    plan: Plan,
+    options: ApplyOptions,
+    on_event: &mut (dyn FnMut(TaskEvent) + Send),
+) -> Result<Output> {
+    let session = platform.dial(node, fence, PATIENCE).await?;
+    let dial = Redial { platform, node, fence };
     let mut report = Report::default();
     let mut both = |event: TaskEvent| {
         on_event(event.clone());
@@ -135,16 +163,26 @@ pub async fn check(
     Ok(Output { summary, left_over: ran.left_over, taken_back: ran.taken_back })
 }
 
+/// The variables of a workspace's plans: the tier's and its own, `workspace`, `domain` and `secrets`.
+///
+/// # Errors
+/// Fails where the workspace is not declared.
+pub fn vars(desired: &Desired, slug: &str) -> Result<Vars> {
+    let (workspace, _) = desired.workspace(slug)?;
+    let mut vars = desired.fleet.vars(workspace);
+    vars.insert("workspace".into(), slug.into());
+    vars.insert("domain".into(), desired.fleet.domain.clone().into());
+    vars.insert("secrets".into(), workspace.secrets.clone().into());
+    Ok(vars)
+}
+
 /// The plan of a workspace's playbooks, with the variables that every plan has.
 ///
 /// # Errors
 /// Fails with every mistake in the playbooks.
 pub fn plan(desired: &Desired, slug: &str, choice: &Choice) -> Result<Plan> {
-    let (workspace, tier) = desired.workspace(slug)?;
-    let mut vars = desired.fleet.vars(workspace);
-    vars.insert("workspace".into(), slug.into());
-    vars.insert("domain".into(), desired.fleet.domain.clone().into());
-    vars.insert("secrets".into(), workspace.secrets.clone().into());
+    let (_, tier) = desired.workspace(slug)?;
+    let mut vars = vars(desired, slug)?;
     vars.extend(choice.vars.clone());
     let names = if choice.playbooks.is_empty() { &tier.playbooks } else { &choice.playbooks };
     let mut plan = playbook::compile_tagged(&desired.files, names, vars, &choice.tags)?;
