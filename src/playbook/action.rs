@@ -28,26 +28,29 @@ impl Loader<'_> {
                 None => good &= !known.required,
             }
         }
-        let given: Vec<Field<'_>> = spec.alternatives.iter().filter_map(|name| map.key(name)).collect();
-        if let [_, second, ..] = given[..] {
-            second.error(format!("give one of {}, not both", spec.alternatives.join(" and ")));
-            good = false;
-        }
-        if spec.needs_one && given.is_empty() {
-            let names: Vec<String> = spec.alternatives.iter().map(|name| format!("{name:?}")).collect();
-            let names = match &names[..] {
-                [one, other] => format!("neither {one} nor {other}"),
-                names => format!("none of {}", names.join(", ")),
-            };
-            field.error_hint(format!("this {} has {names}", spec.name), "give one of them");
-            good = false;
+        for names in spec.alternatives {
+            let given: Vec<Field<'_>> = names.iter().filter_map(|name| map.key(name)).collect();
+            if let [_, second, ..] = given[..] {
+                second.error(format!("give one of {}, not both", names.join(" and ")));
+                good = false;
+            }
+            if spec.needs_one && given.is_empty() {
+                let names: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+                let names = match &names[..] {
+                    [one, other] => format!("neither {one} nor {other}"),
+                    names => format!("none of {}", names.join(", ")),
+                };
+                field.error_hint(format!("this {} has {names}", spec.name), "give one of them");
+                good = false;
+            }
         }
         map.finish();
         if !good {
             return None;
         }
-        match serde_json::from_value(Value::Object(Map::from_iter([(spec.name.to_owned(), Value::Object(fields))]))) {
-            Ok(action) => Some(action),
+        let fields = Map::from_iter([(spec.name.to_owned(), Value::Object(fields))]);
+        match serde_json::from_value::<Action>(Value::Object(fields)) {
+            Ok(action) => field.take(action.check()).map(|()| action),
             // Unknown fields, which were reported just now.
             Err(_) if !self.diagnostics.is_empty() => None,
             Err(error) => {
@@ -66,6 +69,13 @@ impl Loader<'_> {
                 field.one_of(&words)?.into()
             }
             Shape::Text => self.template_text(field)?.into(),
+            Shape::Checked(check) => {
+                let text = self.template_text(field)?;
+                if !Engine::is_template(text) {
+                    field.take(check(text))?;
+                }
+                text.into()
+            }
             Shape::Path => {
                 let text = self.template_text(field)?;
                 if !Engine::is_template(text) && !text.starts_with('/') {

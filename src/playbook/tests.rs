@@ -114,6 +114,22 @@ handlers:
 }
 
 #[test]
+fn what_edits_text_is_checked_unless_it_is_a_template() {
+    let error = compile_text(
+        "tasks:
+  - line: {path: /a, line: x, regexp: \"(\"}
+  - line: {path: /a, line: x, regexp: \"{{ y }}(\", insert_after: a, insert_before: b}
+  - line: {path: /a, starts_with: x}
+  - block_in_file: {path: /a, content: x, marker: \"# block\"}
+  - block_in_file: {path: /a}
+",
+    )
+    .unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+    compile_text("tasks:\n  - line: {path: /a, regexp: \"{{ y }}(\", state: absent}\n").unwrap();
+}
+
+#[test]
 fn includes_bring_tasks_handlers_and_variables() {
     let own = [
         ("playbooks/a.yaml", "vars: {x: own}\ntasks:\n  - include: b\n    when: x\n"),

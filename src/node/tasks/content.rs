@@ -20,7 +20,7 @@ impl Converge for File {
             (Some(text), None) => Some(text.as_bytes()),
             (None, content) => content.as_deref(),
         };
-        need_folder(machine, &self.path, &self.common)?;
+        need_folder(machine, &self.path, self.common.state)?;
         changes(machine, &self.path, content, &self.common)
     }
 
@@ -32,7 +32,7 @@ impl Converge for File {
 
 impl Converge for Template {
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
-        need_folder(machine, &self.path, &self.common)?;
+        need_folder(machine, &self.path, self.common.state)?;
         changes(machine, &self.path, inputs.content.as_deref(), &self.common)
     }
 
@@ -49,10 +49,10 @@ fn made_file(path: &str, makes: bool) -> Vec<Made> {
 }
 
 /// Fails where the folder of a file is missing, so that a check tells of it as an application would.
-fn need_folder(machine: &Machine, path: &str, wanted: &FileCommon) -> Result<()> {
+pub(super) fn need_folder(machine: &Machine, path: &str, state: Presence) -> Result<()> {
     let place = machine.paths.at(check_path(path)?);
     let missing = place.parent().is_some_and(|folder| !folder.is_dir());
-    if missing && wanted.state == Presence::Present && !machine.may_come() {
+    if missing && state == Presence::Present && !machine.may_come() {
         return Err(Error::failed(format!("the folder of {path} is not there"))
             .hint("make it with a `directory` task before this one"));
     }

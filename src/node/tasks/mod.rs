@@ -3,6 +3,7 @@
 
 mod account;
 mod authorized_key;
+mod block_in_file;
 mod command;
 mod content;
 mod directory;
@@ -12,6 +13,7 @@ mod secret;
 mod service;
 mod symlink;
 mod sysctl;
+mod text;
 mod unit;
 
 use crate::node::machine::{Converge, Inputs, Machine};
@@ -26,6 +28,7 @@ use super::made::Made;
 /// # Errors
 /// Fails where the node cannot be looked at, or what the task wants cannot be.
 pub(crate) fn changes(action: &Action, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
+    action.check()?;
     of(action).map_or(Ok(Vec::new()), |task| task.changes(machine, inputs))
 }
 
@@ -43,6 +46,7 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Directory(task) => task,
         Action::Symlink(task) => task,
         Action::Line(task) => task,
+        Action::BlockInFile(task) => task,
         Action::User(task) => task,
         Action::Group(task) => task,
         Action::AuthorizedKey(task) => task,

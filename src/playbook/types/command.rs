@@ -5,7 +5,7 @@ use super::{Shape, TypeSpec, may};
 pub(super) static COMMAND: TypeSpec = TypeSpec {
     name: "command",
     about: "Runs a program.",
-    alternatives: &["argv", "shell"],
+    alternatives: &[&["argv", "shell"]],
     needs_one: true,
     fields: &[
         may("argv", Shape::Texts, "The program and its arguments."),

@@ -5,7 +5,7 @@ use super::{BACKUP, GROUP, MODE, OWNER, PATH, STATE, Shape, TEMPLATE_ABOUT, Type
 pub(super) static FILE: TypeSpec = TypeSpec {
     name: "file",
     about: "A file's content, owner and mode.",
-    alternatives: &["content", "source"],
+    alternatives: &[&["content", "source"]],
     needs_one: false,
     fields: &[
         PATH,

@@ -9,11 +9,15 @@ mod package;
 mod service;
 mod text;
 
+use crate::Result;
+
 /// What a field takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     /// Text.
     Text,
+    /// Text that passes this check, unless it is a template: then the node has to check it.
+    Checked(fn(&str) -> Result<()>),
     /// An absolute path.
     Path,
     /// Octal digits in quotes.
@@ -51,9 +55,9 @@ pub(super) struct TypeSpec {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
     pub(super) fields: &'static [FieldSpec],
-    /// Fields of which at most one may be given.
-    pub(super) alternatives: &'static [&'static str],
-    /// Whether one of them must be.
+    /// Groups of fields, of each of which at most one may be given.
+    pub(super) alternatives: &'static [&'static [&'static str]],
+    /// Whether one of each group must be.
     pub(super) needs_one: bool,
 }
 
@@ -84,6 +88,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &file::DIRECTORY,
     &file::SYMLINK,
     &text::LINE,
+    &text::BLOCK_IN_FILE,
     &account::USER,
     &account::GROUP,
     &account::AUTHORIZED_KEY,

@@ -5,7 +5,7 @@ use super::{MODE, OWNER, STATE, Shape, TEMPLATE_ABOUT, TypeSpec, may, must};
 pub(super) static UNIT: TypeSpec = TypeSpec {
     name: "unit",
     about: "A systemd unit file.",
-    alternatives: &["template", "content"],
+    alternatives: &[&["template", "content"]],
     needs_one: false,
     fields: &[
         must("name", Shape::Text, "The unit, with its suffix."),
@@ -34,7 +34,7 @@ pub(super) static SERVICE: TypeSpec = TypeSpec {
 pub(super) static SECRET: TypeSpec = TypeSpec {
     name: "secret",
     about: "A secret that was delivered to the node.",
-    alternatives: &["credential", "path"],
+    alternatives: &[&["credential", "path"]],
     needs_one: false,
     fields: &[
         must("name", Shape::Text, "The secret's name."),

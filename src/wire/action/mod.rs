@@ -19,9 +19,11 @@ pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::Sysctl;
 pub use package::{Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
-pub use text::Line;
+pub use text::{BlockInFile, Line, check_marker, check_regexp, regexp};
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::Result;
 
 /// Declares the task types once: the enum, their names and their list.
 macro_rules! actions {
@@ -58,6 +60,8 @@ actions! {
     Symlink("symlink"),
     /// A line in a file.
     Line("line"),
+    /// A block of lines in a file.
+    BlockInFile("block_in_file"),
     /// An account.
     User("user"),
     /// A group.
@@ -101,6 +105,18 @@ impl Action {
             Action::Template(task) => Some(Content::Template(&task.template)),
             Action::Unit(task) => task.template.as_deref().map(Content::Template),
             _ => None,
+        }
+    }
+
+    /// Checks what must hold between a task's fields, whatever text their templates give.
+    ///
+    /// # Errors
+    /// Fails where it does not.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Action::Line(task) => task.check(),
+            Action::BlockInFile(task) => task.check(),
+            _ => Ok(()),
         }
     }
 }
