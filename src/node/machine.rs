@@ -85,6 +85,12 @@ impl Machine {
         self.packages.take();
     }
 
+    /// Whether the kernel that runs is the machine's own: an image's root has none, and a container has its host's.
+    pub(crate) fn has_own_kernel(&self) -> bool {
+        let shared = |kind: &str| !matches!(kind, "none" | "vm" | "qemu");
+        !self.image && !self.facts["virtualization"].as_str().is_some_and(shared)
+    }
+
     /// The number of a user, given by name or number. In a check, `None` for one that an earlier task may make.
     ///
     /// # Errors

@@ -120,6 +120,26 @@ pub(super) fn changes(
     Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned()))])
 }
 
+/// What is to be changed for a file that is all Stead's: its folder is made where it is missing, and without content the
+/// file goes.
+pub(super) fn own(machine: &Machine, path: &str, content: Option<&str>) -> Result<Vec<Change>> {
+    let state = if content.is_some() { Presence::Present } else { Presence::Absent };
+    let changes = changes(machine, path, content.map(str::as_bytes), &FileCommon { state, ..FileCommon::default() })?;
+    Ok(with_folder(machine, path, changes))
+}
+
+/// A file's changes, after that of its folder where it is missing.
+pub(super) fn with_folder(machine: &Machine, path: &str, mut changes: Vec<Change>) -> Vec<Change> {
+    if let Some(folder) = Utf8Path::new(path).parent().filter(|_| !changes.is_empty()) {
+        let place = machine.paths.at(folder);
+        if !place.exists() {
+            let change = Change::new(format!("create {folder}"), move |_, _| files::make_folder(&place, 0o755));
+            changes.insert(0, change.touching(Touch::Path(folder.to_string())));
+        }
+    }
+    changes
+}
+
 fn read_seen(place: &Utf8Path, seen: &std::fs::Metadata) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     files::open_seen(place, seen)?.read_to_end(&mut content).with_context(|| format!("reading {place}"))?;

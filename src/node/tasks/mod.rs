@@ -7,6 +7,7 @@ mod block_in_file;
 mod command;
 mod content;
 mod directory;
+mod kernel_module;
 mod line;
 mod package;
 mod secret;
@@ -51,6 +52,7 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Group(task) => task,
         Action::AuthorizedKey(task) => task,
         Action::Sysctl(task) => task,
+        Action::KernelModule(task) => task,
         Action::Unit(task) => task,
         Action::Service(task) => task,
         Action::Command(task) => task,

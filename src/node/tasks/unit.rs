@@ -3,7 +3,7 @@
 use super::content;
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::node::made::Made;
-use crate::node::{files, systemd};
+use crate::node::systemd;
 use crate::wire::action::{Action, FileCommon, Presence, Unit};
 use crate::{Error, Result};
 
@@ -27,17 +27,8 @@ impl Converge for Unit {
         if self.state == Presence::Absent && self.drop_in.is_none() && machine.paths.at(&path).exists() {
             changes.extend(retirement(machine, &unit)?);
         }
-        let file = content::changes(machine, &path, text, &common)?;
+        let file = content::with_folder(machine, &path, content::changes(machine, &path, text, &common)?);
         let written = !file.is_empty();
-        if written
-            && self.drop_in.is_some()
-            && let Some(folder) = machine.paths.at(&path).parent().filter(|folder| !folder.exists())
-        {
-            let folder = folder.to_owned();
-            let change =
-                Change::new(format!("create {}", path_of(&path)), move |_, _| files::make_folder(&folder, 0o755));
-            changes.push(change.touching(Touch::Path(path_of(&path).to_owned())));
-        }
         changes.extend(file);
         if written {
             changes.push(reading());
@@ -57,10 +48,6 @@ impl Converge for Unit {
         let makes = self.state == Presence::Present;
         makes.then(|| Made::Task(Box::new(Action::Unit(removal)))).into_iter().collect()
     }
-}
-
-fn path_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or(path, |(folder, _)| folder)
 }
 
 /// Starting a unit at boot, or no longer.

@@ -1,6 +1,7 @@
 //! The kernel: its parameters, modules and mounts.
 
 use super::{STATE, Shape, TypeSpec, may, must};
+use crate::wire::action::{check_module, check_params};
 
 pub(super) static SYSCTL: TypeSpec = TypeSpec {
     name: "sysctl",
@@ -11,5 +12,17 @@ pub(super) static SYSCTL: TypeSpec = TypeSpec {
         must("name", Shape::Text, "The name with dots."),
         may("value", Shape::Text, "The value, in quotes."),
         STATE,
+    ],
+};
+
+pub(super) static KERNEL_MODULE: TypeSpec = TypeSpec {
+    name: "kernel_module",
+    about: "A kernel module, now and at every boot.",
+    alternatives: &[],
+    needs_one: false,
+    fields: &[
+        must("name", Shape::Checked(check_module), "The module's own name."),
+        may("params", Shape::Checked(check_params), "Its parameters: NAME=VALUE NAME=VALUE."),
+        may("state", Shape::Words(&["loaded", "blocked", "absent"]), "What it should be; absent: neither [loaded]."),
     ],
 };

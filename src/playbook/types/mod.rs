@@ -93,6 +93,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &account::GROUP,
     &account::AUTHORIZED_KEY,
     &kernel::SYSCTL,
+    &kernel::KERNEL_MODULE,
     &service::UNIT,
     &service::SERVICE,
     &command::COMMAND,

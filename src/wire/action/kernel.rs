@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Presence;
+use crate::{Error, Result};
 
 /// `sysctl`: a kernel parameter, now and at every boot. In an image's root, and where a container's kernel does not let
 /// it be set, only for the next boot.
@@ -17,4 +18,70 @@ pub struct Sysctl {
     /// `absent` forgets the setting; what holds now stays until the next boot.
     #[serde(default)]
     pub state: Presence,
+}
+
+/// What a kernel module should be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleState {
+    /// Loaded now and at every boot.
+    #[default]
+    Loaded,
+    /// Never loaded, by whatever asks for it; unloaded now. One that is in use stays until the next boot, and one that is
+    /// built into the kernel cannot be blocked: the change says so.
+    Blocked,
+    /// Neither: Stead's files about it go. What the kernel has now stays until the next boot.
+    Absent,
+}
+
+/// `kernel_module`: a module of the kernel, now and at every boot. In an image's root, and in a container, whose kernel is
+/// its host's, only the files for the next boot are looked after; a copy of them in an initramfs is left alone. What it
+/// does to a kernel, a container cannot prove.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelModule {
+    /// The module's own name, not an alias; `-` and `_` are the same in it.
+    pub name: String,
+    /// Parameters for a module that is loaded: `max_loop=64 max_part=8`. One that is loaded already takes them when it is
+    /// loaded anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<String>,
+    /// What it should be. `vfat` cannot be blocked in an image or where UEFI booted the machine: it could not boot again.
+    #[serde(default)]
+    pub state: ModuleState,
+}
+
+impl KernelModule {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.params.is_some() && self.state != ModuleState::Loaded {
+            return Err(Error::input("only a module that is loaded has `params`").hint("leave them out"));
+        }
+        Ok(())
+    }
+}
+
+/// Checks the name of a kernel module.
+///
+/// # Errors
+/// Fails where it is none.
+pub fn check_module(name: &str) -> Result<()> {
+    let legal = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if legal {
+        return Ok(());
+    }
+    Err(Error::input(format!("{name:?} is not the name of a kernel module"))
+        .hint("as `lsmod` prints it: letters, digits, _ and -"))
+}
+
+/// Checks the parameters of a kernel module: they stand on one line of modprobe.d(5).
+///
+/// # Errors
+/// Fails where they do not.
+pub fn check_params(params: &str) -> Result<()> {
+    let legal = !params.trim().is_empty() && !params.contains(['\n', '\r', '\\', '#']);
+    if legal {
+        return Ok(());
+    }
+    Err(Error::input(format!("{params:?} are no parameters of a kernel module")).hint("write NAME=VALUE NAME=VALUE"))
 }

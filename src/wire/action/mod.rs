@@ -16,7 +16,7 @@ pub use account::{AuthorizedKey, Group, User};
 pub use command::Command;
 pub use control::{Assert, Debug, Reboot, SetFact};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
-pub use kernel::Sysctl;
+pub use kernel::{KernelModule, ModuleState, Sysctl, check_module, check_params};
 pub use package::{Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
 pub use text::{BlockInFile, Line, check_marker, check_regexp, regexp};
@@ -70,6 +70,8 @@ actions! {
     AuthorizedKey("authorized_key"),
     /// A kernel parameter.
     Sysctl("sysctl"),
+    /// A kernel module.
+    KernelModule("kernel_module"),
     /// A systemd unit file.
     Unit("unit"),
     /// A service's state.
@@ -116,6 +118,7 @@ impl Action {
         match self {
             Action::Line(task) => task.check(),
             Action::BlockInFile(task) => task.check(),
+            Action::KernelModule(task) => task.check(),
             _ => Ok(()),
         }
     }
