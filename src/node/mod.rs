@@ -20,6 +20,7 @@ pub mod image;
 mod lock;
 pub mod machine;
 mod made;
+mod mounts;
 pub mod node_record;
 pub mod paths;
 pub mod secrets;

@@ -9,6 +9,7 @@ mod content;
 mod directory;
 mod kernel_module;
 mod line;
+mod mount;
 mod package;
 mod secret;
 mod service;
@@ -53,6 +54,7 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::AuthorizedKey(task) => task,
         Action::Sysctl(task) => task,
         Action::KernelModule(task) => task,
+        Action::Mount(task) => task,
         Action::Unit(task) => task,
         Action::Service(task) => task,
         Action::Command(task) => task,

@@ -94,6 +94,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &account::AUTHORIZED_KEY,
     &kernel::SYSCTL,
     &kernel::KERNEL_MODULE,
+    &kernel::MOUNT,
     &service::UNIT,
     &service::SERVICE,
     &command::COMMAND,

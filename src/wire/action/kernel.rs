@@ -60,6 +60,73 @@ impl KernelModule {
     }
 }
 
+/// What should be mounted, and when.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountState {
+    /// In `/etc/fstab`, and mounted now.
+    #[default]
+    Mounted,
+    /// In `/etc/fstab`, and not mounted now; the next boot mounts it, unless its options say `noauto`.
+    Unmounted,
+    /// In `/etc/fstab`; what is mounted now is left alone.
+    Present,
+    /// Neither in `/etc/fstab` nor mounted.
+    Absent,
+}
+
+/// `mount`: a file system, by its line in `/etc/fstab` and by what is mounted now. In an image's root only the line is
+/// looked after. The folder to mount on is made (0755, root) where it is missing.
+///
+/// Compared are source, type and options with those of the line; its last two fields (dump and fsck) stay as they are, and
+/// are `0 0` in a new line. Mounted is what the kernel has at `path`; where `source` is a block device, it must be that
+/// one. Where only the options of the line differ it is mounted anew in place (`remount`), where source or type do it
+/// is unmounted first. What was mounted by hand with other options than the line's is not noticed.
+///
+/// It is mounted before the line is written: a machine whose fstab names what cannot be mounted may not boot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// The folder to mount on: an absolute path, without a symbolic link in it.
+    pub path: String,
+    /// What is mounted: `UUID=…`, `/dev/disk/…`, `tmpfs`, `server:/export`. Must be given unless it is to be `absent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The type of the file system: `ext4`, `tmpfs`, `nfs`, or `none` with the option `bind`. Must be given unless it is
+    /// to be `absent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fstype: Option<String>,
+    /// Options with commas between them; `defaults` where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<String>,
+    /// What it should be.
+    #[serde(default)]
+    pub state: MountState,
+}
+
+impl Mount {
+    pub(super) fn check(&self) -> Result<()> {
+        let missing = match (&self.source, &self.fstype) {
+            _ if self.state == MountState::Absent => return Ok(()),
+            (None, _) => "source",
+            (_, None) => "fstype",
+            _ => return Ok(()),
+        };
+        Err(Error::input(format!("this mount has no `{missing}`")).hint("only with `state: absent` may it be left out"))
+    }
+}
+
+/// Checks a field of fstab(5).
+///
+/// # Errors
+/// Fails where it is empty, a comment, or more than one line.
+pub fn check_fstab(field: &str) -> Result<()> {
+    if field.is_empty() || field.starts_with('#') || field.contains(['\n', '\r', '\0']) {
+        return Err(Error::input(format!("{field:?} cannot stand in /etc/fstab")).hint("fstab(5) says what can"));
+    }
+    Ok(())
+}
+
 /// Checks the name of a kernel module.
 ///
 /// # Errors

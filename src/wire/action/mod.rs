@@ -16,7 +16,7 @@ pub use account::{AuthorizedKey, Group, User};
 pub use command::Command;
 pub use control::{Assert, Debug, Reboot, SetFact};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
-pub use kernel::{KernelModule, ModuleState, Sysctl, check_module, check_params};
+pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
 pub use package::{Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
 pub use text::{BlockInFile, Line, check_marker, check_regexp, regexp};
@@ -72,6 +72,8 @@ actions! {
     Sysctl("sysctl"),
     /// A kernel module.
     KernelModule("kernel_module"),
+    /// A mount.
+    Mount("mount"),
     /// A systemd unit file.
     Unit("unit"),
     /// A service's state.
@@ -119,6 +121,7 @@ impl Action {
             Action::Line(task) => task.check(),
             Action::BlockInFile(task) => task.check(),
             Action::KernelModule(task) => task.check(),
+            Action::Mount(task) => task.check(),
             _ => Ok(()),
         }
     }
