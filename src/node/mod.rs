@@ -17,6 +17,7 @@ mod health;
 pub mod host_key;
 pub mod identity;
 pub mod image;
+mod locales;
 mod lock;
 pub mod machine;
 mod made;

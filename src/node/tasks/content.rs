@@ -42,7 +42,7 @@ impl Converge for Template {
 }
 
 /// A file that a task makes.
-fn made_file(path: &str, makes: bool) -> Vec<Made> {
+pub(super) fn made_file(path: &str, makes: bool) -> Vec<Made> {
     let common = FileCommon { state: Presence::Absent, ..FileCommon::default() };
     let removal = Action::File(File { path: path.to_owned(), common, ..File::default() });
     makes.then(|| Made::Task(Box::new(removal))).into_iter().collect()

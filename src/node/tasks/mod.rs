@@ -7,8 +7,10 @@ mod block_in_file;
 mod command;
 mod content;
 mod directory;
+mod hostname;
 mod kernel_module;
 mod line;
+mod locale;
 mod mount;
 mod package;
 mod secret;
@@ -16,6 +18,7 @@ mod service;
 mod symlink;
 mod sysctl;
 mod text;
+mod timezone;
 mod unit;
 
 use crate::node::machine::{Converge, Inputs, Machine};
@@ -55,6 +58,9 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Sysctl(task) => task,
         Action::KernelModule(task) => task,
         Action::Mount(task) => task,
+        Action::Hostname(task) => task,
+        Action::Timezone(task) => task,
+        Action::Locale(task) => task,
         Action::Unit(task) => task,
         Action::Service(task) => task,
         Action::Command(task) => task,

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 
 impl Converge for Symlink {
     fn changes(&self, machine: &Machine, _: &Inputs) -> Result<Vec<Change>> {
-        let (path, target) = (self.path.clone(), self.target.clone());
-        let place = machine.paths.at(check_path(&path)?);
+        let (path, target) = (&self.path, &self.target);
+        let place = machine.paths.at(check_path(path)?);
         let found = place.symlink_metadata().ok();
         let is_link = found.as_ref().is_some_and(std::fs::Metadata::is_symlink);
         if found.is_some() && !is_link {
@@ -34,16 +34,7 @@ impl Converge for Symlink {
         if is_link && fs_err::read_link(&place)?.as_os_str() == target.as_str() {
             return Ok(Vec::new());
         }
-        let touch = Touch::Path(path.clone());
-        let change = Change::new(format!("link {path} to {target}"), move |_, _| {
-            // A link cannot be changed, but another one can be renamed over it.
-            let new = place.with_file_name(format!(".{}.stead-new", place.file_name().unwrap_or("link")));
-            files::remove(&new)?;
-            fs_err::os::unix::fs::symlink(&target, &new)?;
-            fs_err::rename(&new, &place)?;
-            files::sync_parent(&place)
-        });
-        Ok(vec![change.touching(touch)])
+        Ok(vec![linking(machine, path, target)])
     }
 
     fn makes(&self) -> Vec<Made> {
@@ -51,6 +42,20 @@ impl Converge for Symlink {
         let makes = self.state == Presence::Present;
         makes.then(|| Made::Task(Box::new(Action::Symlink(removal)))).into_iter().collect()
     }
+}
+
+/// Makes a link, or turns it elsewhere.
+pub(super) fn linking(machine: &Machine, path: &str, target: &str) -> Change {
+    let (place, target) = (machine.paths.at(path), target.to_owned());
+    let change = Change::new(format!("link {path} to {target}"), move |_, _| {
+        // A link cannot be changed, but another one can be renamed over it.
+        let new = place.with_file_name(format!(".{}.stead-new", place.file_name().unwrap_or("link")));
+        files::remove(&new)?;
+        fs_err::os::unix::fs::symlink(&target, &new)?;
+        fs_err::rename(&new, &place)?;
+        files::sync_parent(&place)
+    });
+    change.touching(Touch::Path(path.to_owned()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod file;
 mod kernel;
 mod package;
 mod service;
+mod system;
 mod text;
 
 use crate::Result;
@@ -95,6 +96,9 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &kernel::SYSCTL,
     &kernel::KERNEL_MODULE,
     &kernel::MOUNT,
+    &system::HOSTNAME,
+    &system::TIMEZONE,
+    &system::LOCALE,
     &service::UNIT,
     &service::SERVICE,
     &command::COMMAND,

@@ -10,6 +10,7 @@ mod file;
 mod kernel;
 mod package;
 mod service;
+mod system;
 mod text;
 
 pub use account::{AuthorizedKey, Group, User};
@@ -19,6 +20,7 @@ pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
 pub use package::{Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
+pub use system::{Hostname, Locale, Timezone, check_hostname, check_locale, check_timezone};
 pub use text::{BlockInFile, Line, check_marker, check_regexp, regexp};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -74,6 +76,12 @@ actions! {
     KernelModule("kernel_module"),
     /// A mount.
     Mount("mount"),
+    /// The machine's name.
+    Hostname("hostname"),
+    /// The time zone.
+    Timezone("timezone"),
+    /// The language.
+    Locale("locale"),
     /// A systemd unit file.
     Unit("unit"),
     /// A service's state.
