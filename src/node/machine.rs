@@ -190,6 +190,16 @@ impl Change {
         self
     }
 
+    /// Does something else right before it, which need not be told.
+    pub(crate) fn preceded_by(mut self, first: impl FnOnce(&Machine) -> Result<()> + 'static) -> Self {
+        let act = self.act;
+        self.act = Box::new(move |machine, output| {
+            first(machine)?;
+            act(machine, output)
+        });
+        self
+    }
+
     /// Does it.
     pub(crate) fn apply(self, machine: &Machine, output: &mut Output) -> Result<()> {
         let done = (self.act)(machine, output);

@@ -74,6 +74,8 @@ impl Paths {
         made = "/var/lib/stead/made.jsonl";
         /// Handlers that were notified and have not run.
         handlers = "/var/lib/stead/handlers.json";
+        /// There while an `apt_source` task has changed a source and apt was not asked for its packages since.
+        apt_outdated = "/var/lib/stead/apt-outdated";
         /// Which version of which secret each unit was last restarted for.
         secrets_seen = "/var/lib/stead/secrets-seen.json";
         /// Records of the secrets that were delivered: `NAME.json`.

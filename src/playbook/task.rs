@@ -11,7 +11,7 @@ use crate::wire::plan::{Block, Loop, Step, Task};
 /// Names that the agent gives itself.
 const RESERVED: [&str; 3] = ["facts", "item", "result"];
 /// The types whose changes the node can take back.
-const GUARDABLE: [&str; 11] = [
+const GUARDABLE: [&str; 12] = [
     "file",
     "template",
     "directory",
@@ -22,6 +22,7 @@ const GUARDABLE: [&str; 11] = [
     "sysctl",
     "unit",
     "service",
+    "apt_source",
     "firewall",
 ];
 /// A day is longer than any task may wait.

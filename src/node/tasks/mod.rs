@@ -2,6 +2,7 @@
 //! [`Converge`] for it, which tells the changes; nothing else knows how a type works.
 
 mod account;
+mod apt_source;
 mod authorized_key;
 mod block_in_file;
 mod command;
@@ -46,6 +47,7 @@ pub(crate) fn makes(action: &Action) -> Vec<Made> {
 fn of(action: &Action) -> Option<&dyn Converge> {
     Some(match action {
         Action::Package(task) => task,
+        Action::AptSource(task) => task,
         Action::File(task) => task,
         Action::Template(task) => task,
         Action::Directory(task) => task,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::node::dpkg::{self, Packages};
 use crate::node::exec::Run;
+use crate::node::files;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::node::made::Made;
 use crate::wire::action::{Action, Package, PackageState};
@@ -38,6 +39,8 @@ fn explain(error: Error) -> Error {
         error.hint("the node does not reach its package sources: look at its network and name resolution")
     } else if text.contains("dpkg was interrupted") {
         error.hint("run `dpkg --configure -a` on the node")
+    } else if text.contains("NO_PUBKEY") || text.contains("is not signed") {
+        error.hint("give the archive's key in the `signed_by` of its `apt_source`")
     } else {
         error
     }
@@ -111,7 +114,7 @@ impl Package {
         if installed.is_empty() {
             return Ok(None);
         }
-        if self.update_cache && !machine.check {
+        if (self.update_cache || is_outdated(machine)) && !machine.check {
             update_lists(machine, timeout)?;
         }
         let dry = apt("apt-get", &["install", "--dry-run", "--only-upgrade"], &installed, timeout);
@@ -146,15 +149,30 @@ fn differing(names: &[String], packages: &Packages, installed: bool) -> Vec<Stri
     names.iter().filter(|name| is(name) == installed && seen.insert(*name)).cloned().collect()
 }
 
-/// Whether apt knows any source's packages; an image's root often has none.
+/// Whether apt knows its sources' packages; an image's root often has no lists of them.
 fn has_lists(machine: &Machine) -> bool {
-    fs_err::read_dir(machine.paths.at("/var/lib/apt/lists"))
-        .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages")))
+    let is_list = |name: std::ffi::OsString| name.to_string_lossy().contains("_Packages");
+    !is_outdated(machine)
+        && fs_err::read_dir(machine.paths.at("/var/lib/apt/lists"))
+            .is_ok_and(|entries| entries.flatten().any(|entry| is_list(entry.file_name())))
+}
+
+/// Whether a source has changed since apt was asked last.
+fn is_outdated(machine: &Machine) -> bool {
+    machine.paths.apt_outdated().exists()
+}
+
+/// Notes that a source is about to change. On disk, so that it is known also where this run breaks before a package of
+/// that source is installed.
+pub(super) fn outdate(machine: &Machine) -> Result<()> {
+    files::make_folder(&machine.paths.state_dir(), 0o700)?;
+    files::replace(&machine.paths.apt_outdated(), b"", 0o600)
 }
 
 fn update_lists(machine: &Machine, timeout: Option<Duration>) -> Result<()> {
     let run = apt("apt-get", &["update", "--error-on=any"], &[], timeout);
-    machine.commands.must(&run).map(drop).map_err(explain)
+    machine.commands.must(&run).map_err(explain)?;
+    files::remove(&machine.paths.apt_outdated())
 }
 
 #[cfg(test)]

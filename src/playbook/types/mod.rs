@@ -84,6 +84,7 @@ const BACKUP: FieldSpec = may("backup", Shape::Bool, "Keep the old file as PATH.
 /// All task types.
 pub(super) static TYPES: &[&TypeSpec] = &[
     &package::PACKAGE,
+    &package::APT_SOURCE,
     &file::FILE,
     &file::TEMPLATE,
     &file::DIRECTORY,

@@ -19,6 +19,8 @@ pub use control::{Assert, Debug, Reboot, SetFact};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
 pub use package::{Package, PackageState};
+pub use kernel::Sysctl;
+pub use package::{AptSource, Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
 pub use system::{Hostname, Locale, Timezone, check_hostname, check_locale, check_timezone};
 pub use text::{BlockInFile, Line, check_marker, check_regexp, regexp};
@@ -52,6 +54,8 @@ macro_rules! actions {
 actions! {
     /// Debian packages.
     Package("package"),
+    /// Where packages come from.
+    AptSource("apt_source"),
     /// A file's content, owner and mode.
     File("file"),
     /// A file rendered from a template.
