@@ -1,11 +1,12 @@
 //! Files: written at once, with owner and mode; and what differs between two of them.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 
 use camino::Utf8Path;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags, Uid};
+use sha2::{Digest, Sha256};
 
 use crate::error::Context;
 use crate::{Error, Result};
@@ -64,6 +65,13 @@ pub(crate) struct Draft {
 impl Draft {
     /// Writes the new file and syncs it.
     pub(crate) fn new(path: &Utf8Path, content: &[u8], attributes: Attributes) -> Result<Self> {
+        let mut draft = Self::begin(path)?;
+        draft.write_all(content).with_context(|| format!("writing {path}"))?;
+        draft.finish(attributes)
+    }
+
+    /// Begins a new file whose content comes a piece at a time. Until it is finished, only we can read it.
+    pub(crate) fn begin(path: &Utf8Path) -> Result<OpenDraft> {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::input(format!("{path} is no path of a file")));
         };
@@ -73,12 +81,8 @@ impl Draft {
         let mut file = fs_err::OpenOptions::new();
         file.write(true).create_new(true);
         fs_err::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-        let mut file = file.open(&draft)?;
-        let this = Self { path: path.to_owned(), draft, done: false };
-        file.write_all(content)?;
-        give(file.file(), attributes).with_context(|| format!("giving {path} its owner and mode"))?;
-        file.sync_all()?;
-        Ok(this)
+        let file = file.open(&draft)?;
+        Ok(OpenDraft { draft: Self { path: path.to_owned(), draft, done: false }, file })
     }
 
     /// Where the new file lies for now.
@@ -99,6 +103,51 @@ impl Drop for Draft {
         if !self.done {
             // Nothing more can be done about a draft that will not go.
             let _ = std::fs::remove_file(&self.draft);
+        }
+    }
+}
+
+/// A draft that is being written.
+pub(crate) struct OpenDraft {
+    draft: Draft,
+    file: fs_err::File,
+}
+
+impl OpenDraft {
+    /// Gives the new file its owner and mode, and syncs and closes it: one that is open to be written cannot be run.
+    pub(crate) fn finish(self, attributes: Attributes) -> Result<Draft> {
+        give(self.file.file(), attributes).with_context(|| format!("giving {} its owner and mode", self.draft.path))?;
+        self.file.sync_all()?;
+        Ok(self.draft)
+    }
+}
+
+impl Write for OpenDraft {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Copies all that there is to read, a piece at a time, and returns its SHA-256 in lower-case hexadecimal digits.
+///
+/// # Errors
+/// Fails where one cannot be read or the other not be written.
+pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(hex::encode(hash.finalize())),
+            Ok(length) => {
+                hash.update(&piece[..length]);
+                to.write_all(&piece[..length])?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
 }

@@ -50,6 +50,8 @@ impl Paths {
         node_json = "/etc/stead/node.json";
         /// Everything that the agent remembers.
         state_dir = "/var/lib/stead";
+        /// Where a file lies while it is fetched.
+        fetch_dir = "/var/cache/stead-fetch";
         /// The highest fence that was seen.
         fence = "/var/lib/stead/fence";
         /// What is to be forgotten at the next boot.

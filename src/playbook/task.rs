@@ -11,7 +11,7 @@ use crate::wire::plan::{Block, Loop, Step, Task};
 /// Names that the agent gives itself.
 const RESERVED: [&str; 3] = ["facts", "item", "result"];
 /// The types whose changes the node can take back.
-const GUARDABLE: [&str; 12] = [
+const GUARDABLE: [&str; 13] = [
     "file",
     "template",
     "directory",
@@ -23,6 +23,7 @@ const GUARDABLE: [&str; 12] = [
     "unit",
     "service",
     "apt_source",
+    "download",
     "firewall",
 ];
 /// A day is longer than any task may wait.

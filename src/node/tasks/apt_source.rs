@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{check_path, content, package};
+use super::{check_path, content, is_url, package};
 use crate::node::files;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::node::made::Made;
@@ -63,7 +63,7 @@ impl AptSource {
         let mut text = "# Written by Stead.\n".to_owned();
         for (field, words, is_legal) in [
             ("Types", types, (|word| word == "deb" || word == "deb-src") as fn(&str) -> bool),
-            ("URIs", &self.uris, is_uri),
+            ("URIs", &self.uris, |word| is_url(word, &SCHEMES)),
             ("Suites", &self.suites, |word| is_made_of(word, "-._/+~:$()")),
             ("Components", &self.components, |word| is_made_of(word, "-._/+")),
         ] {
@@ -117,15 +117,6 @@ fn check_name(name: &str) -> Result<()> {
 
 fn is_made_of(word: &str, marks: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
-}
-
-fn is_uri(word: &str) -> bool {
-    word.split_once(':').is_some_and(|(scheme, rest)| {
-        SCHEMES.contains(&scheme)
-            && rest.starts_with('/')
-            && rest.chars().all(|c| c.is_ascii_graphic())
-            && !rest.strip_prefix("//").and_then(|rest| rest.split('/').next()).is_some_and(|host| host.contains('@'))
-    })
 }
 
 /// An armored public key as a field's lines, an empty one as a dot; `None` where it is none. Whether it is the right

@@ -50,6 +50,7 @@ pub(super) fn made_file(path: &str, makes: bool) -> Vec<Made> {
 
 /// Fails where the folder of a file is missing, so that a check tells of it as an application would.
 pub(super) fn need_folder(machine: &Machine, path: &str, state: Presence) -> Result<()> {
+pub(super) fn need_folder(machine: &Machine, path: &str, wanted: &FileCommon) -> Result<()> {
     let place = machine.paths.at(check_path(path)?);
     let missing = place.parent().is_some_and(|folder| !folder.is_dir());
     if missing && state == Presence::Present && !machine.may_come() {
@@ -67,14 +68,7 @@ pub(super) fn changes(
     wanted: &FileCommon,
 ) -> Result<Vec<Change>> {
     let place = machine.paths.at(check_path(path)?);
-    let found = match place.symlink_metadata() {
-        Ok(metadata) => Some(metadata),
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => None,
-        Err(error) => return Err(error).with_context(|| format!("looking at {path}")),
-    };
-    if found.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-        return Err(Error::failed(format!("{path} is a folder")).hint("a `directory` task looks after folders"));
-    }
+    let found = found(path, &place)?;
     if wanted.state == Presence::Absent {
         let Some(found) = found else { return Ok(Vec::new()) };
         let old = if found.is_file() { read_seen(&place, &found).ok() } else { None };
@@ -138,6 +132,18 @@ pub(super) fn with_folder(machine: &Machine, path: &str, mut changes: Vec<Change
         }
     }
     changes
+/// What lies where a file is to be: anything but a folder.
+pub(super) fn found(path: &str, place: &Utf8Path) -> Result<Option<std::fs::Metadata>> {
+    match place.symlink_metadata() {
+        Ok(found) if found.is_dir() => {
+            Err(Error::failed(format!("{path} is a folder")).hint("a `directory` task looks after folders"))
+        }
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("looking at {path}")),
+    }
 }
 
 fn read_seen(place: &Utf8Path, seen: &std::fs::Metadata) -> Result<Vec<u8>> {
@@ -195,7 +201,7 @@ pub(super) fn attribute_change(
 }
 
 /// Runs the command that must find a new file good before it is put in place.
-fn check_with(machine: &Machine, command: &str, draft: &Utf8Path, place: &Utf8Path) -> Result<()> {
+pub(super) fn check_with(machine: &Machine, command: &str, draft: &Utf8Path, place: &Utf8Path) -> Result<()> {
     if !command.contains("%s") {
         return Err(Error::input(format!("`validate: {command}` has no %s for the new file")));
     }

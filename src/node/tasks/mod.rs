@@ -10,6 +10,7 @@ mod content;
 mod directory;
 mod hostname;
 mod kernel_module;
+mod download;
 mod line;
 mod locale;
 mod mount;
@@ -52,6 +53,7 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Template(task) => task,
         Action::Directory(task) => task,
         Action::Symlink(task) => task,
+        Action::Download(task) => task,
         Action::Line(task) => task,
         Action::BlockInFile(task) => task,
         Action::User(task) => task,
@@ -81,6 +83,17 @@ pub(crate) fn check_path(path: &str) -> Result<&camino::Utf8Path> {
     } else {
         Err(Error::input(format!("{path:?} is not an absolute path without `..`")))
     }
+}
+
+/// Whether a URL has one of these schemes, and neither white space nor a password in it: it is shown, and stands in the
+/// list of processes.
+fn is_url(url: &str, schemes: &[&str]) -> bool {
+    let Some((scheme, rest)) = url.split_once(':') else { return false };
+    let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next());
+    schemes.contains(&scheme)
+        && rest.starts_with('/')
+        && rest.chars().all(|c| c.is_ascii_graphic())
+        && !authority.is_some_and(|authority| authority.contains('@'))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod account;
 mod command;
 mod control;
+mod fetch;
 mod file;
 mod kernel;
 mod package;
@@ -89,6 +90,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &file::TEMPLATE,
     &file::DIRECTORY,
     &file::SYMLINK,
+    &fetch::DOWNLOAD,
     &text::LINE,
     &text::BLOCK_IN_FILE,
     &account::USER,

@@ -6,6 +6,7 @@
 mod account;
 mod command;
 mod control;
+mod fetch;
 mod file;
 mod kernel;
 mod package;
@@ -16,6 +17,7 @@ mod text;
 pub use account::{AuthorizedKey, Group, User};
 pub use command::Command;
 pub use control::{Assert, Debug, Reboot, SetFact};
+pub use fetch::Download;
 pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
 pub use package::{Package, PackageState};
@@ -64,6 +66,8 @@ actions! {
     Directory("directory"),
     /// A symbolic link.
     Symlink("symlink"),
+    /// A file from elsewhere.
+    Download("download"),
     /// A line in a file.
     Line("line"),
     /// A block of lines in a file.
