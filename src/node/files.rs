@@ -153,7 +153,7 @@ pub(crate) fn copy(from: &mut impl Read, to: &mut impl Write) -> std::io::Result
 }
 
 /// Gives an open file or folder its owner and mode.
-fn give(file: impl AsFd, attributes: Attributes) -> std::io::Result<()> {
+pub(crate) fn give(file: impl AsFd, attributes: Attributes) -> std::io::Result<()> {
     rustix::fs::fchown(&file, Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)))?;
     // After the owner, since changing that clears set-id bits.
     Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))?)

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod apply;
+mod archive;
 mod boot;
 mod bus;
 pub mod dpkg;

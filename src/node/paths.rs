@@ -74,6 +74,8 @@ impl Paths {
         guard_unit_wanted = "/etc/systemd/system/sysinit.target.wants/stead-guard.service";
         /// What playbooks made on this node.
         made = "/var/lib/stead/made.jsonl";
+        /// What archives brought: a record for each folder.
+        archives_dir = "/var/lib/stead/archives";
         /// Handlers that were notified and have not run.
         handlers = "/var/lib/stead/handlers.json";
         /// There while an `apt_source` task has changed a source and apt was not asked for its packages since.

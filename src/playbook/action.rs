@@ -106,13 +106,14 @@ impl Loader<'_> {
                 });
                 Value::Object(entries.collect())
             }
-            Shape::Source => {
-                let path = field.inner_path()?;
-                let Some(content) = self.files.get(path) else {
-                    field.unknown("file", self.files.list("files"));
-                    return None;
-                };
-                self.plan.add_blob(content.to_vec()).into()
+            Shape::Source => self.source_file(field)?.into(),
+            Shape::SourceOrPath => {
+                let text = self.template_text(field)?;
+                if Engine::is_template(text) || text.starts_with('/') {
+                    text.into()
+                } else {
+                    self.source_file(field)?.into()
+                }
             }
             Shape::Template => self.template_file(field)?.into(),
         })
@@ -125,6 +126,16 @@ impl Loader<'_> {
             field.take(self.engine.check(text))?;
         }
         Some(text)
+    }
+
+    /// The hash of a file's content.
+    fn source_file(&mut self, field: Field<'_>) -> Option<String> {
+        let path = field.inner_path()?;
+        let Some(content) = self.files.get(path) else {
+            field.unknown("file", self.files.list("files"));
+            return None;
+        };
+        Some(self.plan.add_blob(content.to_vec()))
     }
 
     /// The hash of a template's text.

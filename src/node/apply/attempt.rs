@@ -60,7 +60,7 @@ impl Run<'_> {
                 news.push(name);
             }
         }
-        if matches!(action, Action::Package(_) | Action::Command(_) | Action::Download(_)) {
+        if matches!(action, Action::Package(_) | Action::Command(_) | Action::Download(_) | Action::Archive(_)) {
             let started = Done { diff: None, ..Done::new(Status::Started, done.message.clone()) };
             self.report(doing, scope, &started, Duration::ZERO)?;
         }

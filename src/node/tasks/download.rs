@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Every Debian machine with apt has it (apt-helper, of the package `apt`).
 const HELPER: &str = "/usr/lib/apt/apt-helper";
+/// What goes wrong where content cannot be taken over.
+const WRITING: &str = "writing what was downloaded";
 /// How long one file may take where the task does not say.
 const TIMEOUT: Duration = Duration::from_secs(1800);
 
@@ -62,7 +64,7 @@ impl Converge for Download {
             }
             if let (true, Some(found)) = (common.backup, &found) {
                 let mut backup = Draft::begin(Utf8Path::new(&format!("{place}.stead~")))?;
-                files::copy(&mut files::open_seen(&place, found)?, &mut backup).map_err(explain_copy)?;
+                files::copy(&mut files::open_seen(&place, found)?, &mut backup).context(WRITING)?;
                 backup.finish(files::Attributes::of(found))?.put_in_place()?;
             }
             draft.put_in_place()
@@ -86,7 +88,7 @@ fn fetch(machine: &Machine, url: &str, sha256: &str, timeout: Duration, to: &mut
         let path = path.strip_prefix("//").unwrap_or(path);
         let file = fs_err::File::open(machine.paths.at(path));
         let mut file = file.map_err(|error| Error::from(error).hint("a file's URL names one on the node"))?;
-        return files::copy(&mut file, to).map_err(explain_copy);
+        return files::copy(&mut file, to).context(WRITING);
     }
     let folder = Folder::make(machine)?;
     let place = folder.0.join("file");
@@ -108,7 +110,7 @@ fn fetch(machine: &Machine, url: &str, sha256: &str, timeout: Duration, to: &mut
     }
     // Copied rather than moved: the fetcher's user could still have the file open.
     let found = fs_err::symlink_metadata(&place)?;
-    files::copy(&mut files::open_seen(&place, &found)?, to).map_err(explain_copy)
+    files::copy(&mut files::open_seen(&place, &found)?, to).context(WRITING)
 }
 
 /// The folder that apt fetches to: beside nobody's files, so that nobody can put a link there, and apt's own user's, as
@@ -157,7 +159,7 @@ fn explain(url: &str, sha256: &str, output: &Output) -> Error {
     let error = Error::failed(format!("{url} cannot be downloaded: {reason}"));
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if says(&["No space left on device"]) {
-        error.hint(NO_SPACE)
+        error.hint("free some space on the node, then converge again")
     } else if says(&["ertificate", "handshake"]) {
         error.hint("`https` needs the package `ca-certificates` on the node, and a server whose certificate is good")
     } else if says(&["resolv", "onnect", "unreachable", "timed out"]) {
@@ -165,14 +167,6 @@ fn explain(url: &str, sha256: &str, output: &Output) -> Error {
     } else {
         error.hint("look at the URL; a user's name and password go into /etc/apt/auth.conf.d on the node")
     }
-}
-
-const NO_SPACE: &str = "make room on the node: `df -h` tells where there is none";
-
-fn explain_copy(error: std::io::Error) -> Error {
-    let is_full = error.kind() == std::io::ErrorKind::StorageFull;
-    let error = Error::failed("writing what was downloaded").because(error);
-    if is_full { error.hint(NO_SPACE) } else { error }
 }
 
 #[cfg(test)]
@@ -311,7 +305,7 @@ mod tests {
                 "No system certificates",
                 "ca-certificates",
             ),
-            ("E: Write error - write (28: No space left on device)", "No space", "make room"),
+            ("E: Write error - write (28: No space left on device)", "No space", "free some space"),
         ] {
             let error = bench(said).apply(task(json!({}))).unwrap_err();
             assert!(error.to_string().contains(message) && error.hints()[0].contains(hint), "{error:?}");

@@ -3,6 +3,7 @@
 
 mod account;
 mod apt_source;
+mod archive;
 mod authorized_key;
 mod block_in_file;
 mod command;
@@ -54,6 +55,7 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Directory(task) => task,
         Action::Symlink(task) => task,
         Action::Download(task) => task,
+        Action::Archive(task) => task,
         Action::Line(task) => task,
         Action::BlockInFile(task) => task,
         Action::User(task) => task,

@@ -40,6 +40,8 @@ pub(super) enum Shape {
     Expressions,
     /// A file in the fleet's folder.
     Source,
+    /// A file in the fleet's folder, or an absolute path on the node.
+    SourceOrPath,
     /// A file in the fleet's `templates/`.
     Template,
 }
@@ -91,6 +93,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &file::DIRECTORY,
     &file::SYMLINK,
     &fetch::DOWNLOAD,
+    &fetch::ARCHIVE,
     &text::LINE,
     &text::BLOCK_IN_FILE,
     &account::USER,

@@ -17,7 +17,7 @@ mod text;
 pub use account::{AuthorizedKey, Group, User};
 pub use command::Command;
 pub use control::{Assert, Debug, Reboot, SetFact};
-pub use fetch::Download;
+pub use fetch::{Archive, Download};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
 pub use package::{Package, PackageState};
@@ -68,6 +68,8 @@ actions! {
     Symlink("symlink"),
     /// A file from elsewhere.
     Download("download"),
+    /// What is in an archive.
+    Archive("archive"),
     /// A line in a file.
     Line("line"),
     /// A block of lines in a file.
@@ -122,6 +124,7 @@ impl Action {
     pub fn content(&self) -> Option<Content<'_>> {
         match self {
             Action::File(task) => task.source.as_deref().map(Content::Raw),
+            Action::Archive(task) => task.blob().map(Content::Raw),
             Action::Template(task) => Some(Content::Template(&task.template)),
             Action::Unit(task) => task.template.as_deref().map(Content::Template),
             _ => None,
