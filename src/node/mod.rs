@@ -23,6 +23,7 @@ mod lock;
 pub mod machine;
 mod made;
 mod mounts;
+mod nft;
 pub mod node_record;
 pub mod paths;
 pub mod secrets;

@@ -80,6 +80,8 @@ impl Paths {
         handlers = "/var/lib/stead/handlers.json";
         /// There while an `apt_source` task has changed a source and apt was not asked for its packages since.
         apt_outdated = "/var/lib/stead/apt-outdated";
+        /// Which of the packet filter's rules were loaded, and in which boot.
+        rules = "/var/lib/stead/rules.json";
         /// Which version of which secret each unit was last restarted for.
         secrets_seen = "/var/lib/stead/secrets-seen.json";
         /// Records of the secrets that were delivered: `NAME.json`.

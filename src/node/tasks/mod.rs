@@ -12,6 +12,7 @@ mod directory;
 mod hostname;
 mod kernel_module;
 mod download;
+mod firewall;
 mod line;
 mod locale;
 mod mount;
@@ -67,6 +68,7 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Hostname(task) => task,
         Action::Timezone(task) => task,
         Action::Locale(task) => task,
+        Action::Firewall(task) => task,
         Action::Unit(task) => task,
         Action::Service(task) => task,
         Action::Command(task) => task,

@@ -6,6 +6,7 @@ mod control;
 mod fetch;
 mod file;
 mod kernel;
+mod net;
 mod package;
 mod service;
 mod system;
@@ -105,6 +106,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &system::HOSTNAME,
     &system::TIMEZONE,
     &system::LOCALE,
+    &net::FIREWALL,
     &service::UNIT,
     &service::SERVICE,
     &command::COMMAND,

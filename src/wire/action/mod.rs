@@ -9,6 +9,7 @@ mod control;
 mod fetch;
 mod file;
 mod kernel;
+mod net;
 mod package;
 mod service;
 mod system;
@@ -22,6 +23,7 @@ pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
 pub use package::{Package, PackageState};
 pub use kernel::Sysctl;
+pub use net::Firewall;
 pub use package::{AptSource, Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
 pub use system::{Hostname, Locale, Timezone, check_hostname, check_locale, check_timezone};
@@ -92,6 +94,8 @@ actions! {
     Timezone("timezone"),
     /// The language.
     Locale("locale"),
+    /// The packet filter's rules.
+    Firewall("firewall"),
     /// A systemd unit file.
     Unit("unit"),
     /// A service's state.
@@ -126,6 +130,7 @@ impl Action {
             Action::File(task) => task.source.as_deref().map(Content::Raw),
             Action::Archive(task) => task.blob().map(Content::Raw),
             Action::Template(task) => Some(Content::Template(&task.template)),
+            Action::Firewall(task) => task.template.as_deref().map(Content::Template),
             Action::Unit(task) => task.template.as_deref().map(Content::Template),
             _ => None,
         }
