@@ -1,4 +1,4 @@
-//! Asking a service on the node's loopback address for its health, over HTTP/1.1.
+//! Asking a service for its health, over HTTP/1.1.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -25,10 +25,11 @@ pub(crate) fn ask(port: u16, path: &str, timeout: Duration) -> Result<Reply> {
         return Err(Error::input(format!("{path:?} is no path of a URL")));
     }
     let deadline = Instant::now() + timeout;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut last = (0, "nothing was asked".to_owned());
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match once(port, path, left.clamp(PAUSE, PER_TRY)) {
+        match get(address, "localhost", path, left.clamp(PAUSE, PER_TRY)) {
             Ok((status, body)) => last = (status, body),
             // An answer that was had says more than that there is none now.
             Err(error) if last.0 == 0 => last.1 = error.to_string(),
@@ -41,12 +42,16 @@ pub(crate) fn ask(port: u16, path: &str, timeout: Duration) -> Result<Reply> {
     }
 }
 
-fn once(port: u16, path: &str, timeout: Duration) -> std::io::Result<(u16, String)> {
+/// Asks once: the answer's status and the beginning of its body. `timeout` is for each step of it.
+///
+/// # Errors
+/// Fails where nobody answers, or not in HTTP.
+pub(crate) fn get(address: SocketAddr, host: &str, path: &str, timeout: Duration) -> std::io::Result<(u16, String)> {
     let broken = |message: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, message.to_owned());
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), timeout)?;
+    let mut stream = TcpStream::connect_timeout(&address, timeout)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;

@@ -64,6 +64,7 @@ impl Loader<'_> {
         Some(match spec.shape {
             Shape::Bool => field.bool()?.into(),
             Shape::Number => field.number(0..=u32::MAX.into())?.into(),
+            Shape::Port => field.number(1..=u16::MAX.into())?.into(),
             Shape::Words(words) => {
                 let words: Vec<(&str, &str)> = words.iter().map(|word| (*word, *word)).collect();
                 field.one_of(&words)?.into()

@@ -100,6 +100,7 @@ fn of_shape(shape: Shape) -> Value {
         Shape::Mode => json!({"type": "string", "pattern": r"^[0-7]{3,4}$|\{\{"}),
         Shape::Bool => json!({"type": "boolean"}),
         Shape::Number => json!({"type": "integer", "minimum": 0, "maximum": u32::MAX}),
+        Shape::Port => json!({"type": "integer", "minimum": 1, "maximum": u16::MAX}),
         Shape::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Shape::OneOrMany | Shape::Expressions => json!({"type": ["array", "string"], "items": {"type": "string"}}),
         Shape::TextMap => json!({"type": "object", "additionalProperties": {"type": "string"}}),

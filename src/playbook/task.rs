@@ -109,7 +109,7 @@ impl Loader<'_> {
         let loop_ = map.optional("loop").and_then(|items| self.items(items));
         let mut number = |name, most| map.optional(name).and_then(|field| field.number(0..=most));
         let (retries, delay) = (number("retries", 1000), number("delay", MAX_SECONDS));
-        let timeout = number("timeout", MAX_SECONDS);
+        let timeout = map.optional("timeout").map(|field| (field, field.number(0..=MAX_SECONDS)));
         let mut flag = |name| map.optional(name).and_then(|field| field.bool()).unwrap_or_default();
         let (ignore_errors, sensitive) = (flag("ignore_errors"), flag("sensitive"));
         let guard = map.optional("guard").and_then(|field| Some((field, field.bool()?)));
@@ -142,6 +142,14 @@ impl Loader<'_> {
             let known = GUARDABLE.join(", ");
             field.error_hint(format!("the node could not take a `{}` back", spec.name), format!("it can: {known}"));
         }
+        if let Some((field, _)) = timeout
+            && spec.fields.iter().any(|field| field.name == "timeout")
+        {
+            field.error_hint(
+                format!("a `{}` has a \"timeout\" of its own", spec.name),
+                format!("write it among its fields: `{}: {{…, timeout: SECONDS}}`", spec.name),
+            );
+        }
         self.next_id += 1;
         Some(Task {
             id: self.next_id,
@@ -154,7 +162,7 @@ impl Loader<'_> {
             failed_when,
             retries: retries.unwrap_or_default() as u32,
             delay: delay.unwrap_or_default() as u32,
-            timeout: timeout.unwrap_or_default() as u32,
+            timeout: timeout.and_then(|(_, seconds)| seconds).unwrap_or_default() as u32,
             notify,
             vars,
             guard: guard.map(|(_, guard)| guard),
@@ -267,13 +275,17 @@ fn untyped(map: &MapReader<'_>) {
 /// What a task without a name is called: its type and what it is about.
 fn subject(kind: &str, action: &crate::wire::action::Action) -> String {
     let fields = serde_json::to_value(action).unwrap_or_default();
-    let first = ["path", "name", "names", "user", "argv", "shell"].iter().find_map(|key| match &fields[kind][key] {
-        serde_json::Value::String(text) => text.lines().next().map(str::to_owned),
-        serde_json::Value::Array(items) => {
-            Some(items.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(" "))
-        }
-        _ => None,
-    });
+    let first =
+        ["path", "name", "names", "user", "argv", "shell", "url", "unit", "port"].iter().find_map(|key| match &fields
+            [kind][key]
+        {
+            serde_json::Value::String(text) => text.lines().next().map(str::to_owned),
+            serde_json::Value::Array(items) => {
+                Some(items.iter().filter_map(serde_json::Value::as_str).collect::<Vec<_>>().join(" "))
+            }
+            serde_json::Value::Number(number) => Some(format!("port {number}")),
+            _ => None,
+        });
     let first: String = first.unwrap_or_default().chars().take(60).collect();
     format!("{kind} {first}").trim_end().to_owned()
 }

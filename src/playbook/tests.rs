@@ -122,6 +122,28 @@ fn what_edits_text_is_checked_unless_it_is_a_template() {
   - line: {path: /a, starts_with: x}
   - block_in_file: {path: /a, content: x, marker: \"# block\"}
   - block_in_file: {path: /a}
+fn what_is_fetched_and_waited_for_is_checked() {
+    let text = "tasks:
+  - archive: {source: files/f, path: /opt/a}
+  - archive: {source: /srv/a.tar, path: /opt/b}
+  - archive: {source: \"{{ dir }}/a.tar\", path: /opt/c}
+  - firewall: {template: a.tera}
+  - wait_for: {port: 22, timeout: 5}
+";
+    let plan = compile_text(text).unwrap();
+    let tasks = tasks(&plan);
+    assert_eq!(plan.blobs.len(), 2);
+    let named: Vec<bool> = tasks.iter().map(|task| task.action.content().is_some()).collect();
+    assert_eq!(named, [true, false, false, true, false]);
+    assert_eq!(tasks[4].name, "wait_for port 22");
+    let error = compile_text(
+        "tasks:
+  - {wait_for: {port: 22}, timeout: 5}
+  - wait_for: {port: 70000}
+  - wait_for: {timeout: 5}
+  - archive: {source: files/g, path: /opt/a}
+  - download: {url: \"https://example.com/x\", path: /opt/x}
+  - {archive: {source: files/f, path: /opt/a}, guard: true}
 ",
     )
     .unwrap_err();

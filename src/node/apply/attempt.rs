@@ -22,7 +22,7 @@ impl Run<'_> {
             self.name_item(task, scope)?;
             return Ok(Done::new(Status::Skipped, ""));
         }
-        if let Some(done) = self.control(&task.action, scope)? {
+        if let Some(done) = self.control(doing, scope)? {
             return Ok(done);
         }
         let (action, inputs) = self.render(task, scope)?;

@@ -1,9 +1,9 @@
-//! Tasks that steer the run: `assert`, `debug`, `set_fact`, `reboot`.
+//! Tasks that steer the run: `assert`, `debug`, `set_fact`, `reboot`, and (beside it) `wait_for`.
 
 use serde_json::Value;
 
-use super::Run;
 use super::done::Done;
+use super::{Doing, Run};
 use crate::error::Kind;
 use crate::wire::action::{Action, Assert, Reboot, SetFact};
 use crate::wire::expr::{Scope, only_expression};
@@ -15,8 +15,9 @@ const BOOT_SECONDS: u32 = 600;
 
 impl Run<'_> {
     /// Does a task that steers the run; `None` for those that look after the machine.
-    pub(super) fn control(&mut self, action: &Action, scope: &Scope) -> Result<Option<Done>> {
-        Ok(Some(match action {
+    pub(super) fn control(&mut self, doing: Doing<'_>, scope: &Scope) -> Result<Option<Done>> {
+        Ok(Some(match &doing.task.action {
+            Action::WaitFor(_) => self.wait_for(doing, scope)?,
             Action::Assert(assert) => self.assert(assert, scope)?,
             Action::Debug(debug) => Done::new(Status::Ok, self.engine.render(&debug.message, scope)?),
             Action::SetFact(facts) => self.set_fact(facts, scope)?,

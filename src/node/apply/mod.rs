@@ -11,6 +11,7 @@ mod report;
 mod task;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use serde_json::Value;
 

@@ -74,7 +74,9 @@ fn of(action: &Action) -> Option<&dyn Converge> {
         Action::Command(task) => task,
         Action::Secret(task) => task,
         // These steer the run and look after nothing: `apply::control` does them.
-        Action::Assert(_) | Action::Debug(_) | Action::SetFact(_) | Action::Reboot(_) => return None,
+        Action::WaitFor(_) | Action::Assert(_) | Action::Debug(_) | Action::SetFact(_) | Action::Reboot(_) => {
+            return None;
+        }
     })
 }
 
@@ -91,7 +93,7 @@ pub(crate) fn check_path(path: &str) -> Result<&camino::Utf8Path> {
 
 /// Whether a URL has one of these schemes, and neither white space nor a password in it: it is shown, and stands in the
 /// list of processes.
-fn is_url(url: &str, schemes: &[&str]) -> bool {
+pub(crate) fn is_url(url: &str, schemes: &[&str]) -> bool {
     let Some((scheme, rest)) = url.split_once(':') else { return false };
     let authority = rest.strip_prefix("//").and_then(|rest| rest.split('/').next());
     schemes.contains(&scheme)

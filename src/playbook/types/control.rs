@@ -1,6 +1,22 @@
 //! What steers a run.
 
-use super::{Shape, TypeSpec, may, must};
+use super::{PRESENCE, Shape, TypeSpec, may, must};
+
+pub(super) static WAIT_FOR: TypeSpec = TypeSpec {
+    name: "wait_for",
+    about: "Waits until something is there, and changes nothing.",
+    alternatives: &["port", "path", "url", "unit"],
+    needs_one: true,
+    fields: &[
+        may("port", Shape::Port, "A TCP port that takes connections."),
+        may("host", Shape::Text, "Whose port: an address or a name [127.0.0.1]."),
+        may("path", Shape::Path, "Something that has this absolute path."),
+        may("url", Shape::Text, "An http:// URL that answers with 2xx."),
+        may("unit", Shape::Text, "A unit that is active; .service may be left out."),
+        may("timeout", Shape::Number, "How long to wait, in seconds [300]."),
+        may("state", PRESENCE, "absent: waits until it is gone."),
+    ],
+};
 
 pub(super) static ASSERT: TypeSpec = TypeSpec {
     name: "assert",

@@ -29,6 +29,8 @@ pub(super) enum Shape {
     Bool,
     /// A whole number of 32 bits.
     Number,
+    /// A TCP port.
+    Port,
     /// A list of texts.
     Texts,
     /// A list of texts, or one.
@@ -111,6 +113,7 @@ pub(super) static TYPES: &[&TypeSpec] = &[
     &service::SERVICE,
     &command::COMMAND,
     &service::SECRET,
+    &control::WAIT_FOR,
     &control::ASSERT,
     &control::DEBUG,
     &control::SET_FACT,
@@ -142,7 +145,7 @@ mod tests {
                 .map(|field| {
                     let sample = match field.shape {
                         Shape::Bool => json!(true),
-                        Shape::Number => json!(7),
+                        Shape::Number | Shape::Port => json!(7),
                         Shape::Texts | Shape::OneOrMany | Shape::Expressions => json!(["x"]),
                         Shape::TextMap => json!({"A": "b"}),
                         Shape::Words(words) => json!(words[0]),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::one_or_many;
+use super::{Presence, one_or_many};
 
 /// `assert`: fails unless every expression is true.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,4 +47,34 @@ pub struct Reboot {
     /// How long the machine may take to be back, in seconds; ten minutes where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u32>,
+}
+
+/// `wait_for`: waits until something is there (or, with `state: absent`, no longer there), and changes nothing.
+///
+/// A check looks once and does not wait: what is not there then is fine where an earlier task would have changed
+/// something, which may bring it, and a failure where none would. In an image's root nothing runs that could be waited for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaitFor {
+    /// A TCP port that takes connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Whose port: an address or a name; 127.0.0.1 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Or something that has this absolute path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Or an `http://` URL that answers with 2xx.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Or a unit that is active; `.service` may be left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// How long to wait, in seconds; five minutes where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// Whether it should be there.
+    #[serde(default)]
+    pub state: Presence,
 }

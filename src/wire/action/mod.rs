@@ -17,7 +17,7 @@ mod text;
 
 pub use account::{AuthorizedKey, Group, User};
 pub use command::Command;
-pub use control::{Assert, Debug, Reboot, SetFact};
+pub use control::{Assert, Debug, Reboot, SetFact, WaitFor};
 pub use fetch::{Archive, Download};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
@@ -104,6 +104,8 @@ actions! {
     Command("command"),
     /// A secret that was delivered to the node.
     Secret("secret"),
+    /// Something that is to be there before the next task.
+    WaitFor("wait_for"),
     /// Expressions that must hold.
     Assert("assert"),
     /// Something to say.
