@@ -219,6 +219,87 @@ mod tests {
         assert!(!bench.at("/etc/a").exists());
     }
 
+    /// Writes so many frames, and then finds the connection cut.
+    struct Cut(usize);
+
+    impl Write for Cut {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if self.0 == 0 { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            self.0 -= 1;
+            Ok(())
+        }
+    }
+
+    /// Two files that notify a handler, as one plan, after the greeting.
+    fn input() -> Vec<u8> {
+        let file = |id: u32| {
+            let action = json!({"file": {"path": format!("/etc/f{id}"), "content": "x"}});
+            json!({"task": {"id": id, "name": "n", "action": action, "notify": ["h"]}})
+        };
+        let handler = json!({"id": 9, "name": "h", "action": {"command": {"argv": ["handle"]}}});
+        let plan = json!({"version": 1, "plays": [{"name": "p", "steps": [file(1), file(2)], "handlers": [handler]}]});
+        let frames = [hello(1), json!({"do": "apply", "plan": plan, "options": {}})];
+        frames.iter().flat_map(|frame| frame::encode(frame).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_connection_that_is_cut_between_any_two_frames_is_made_good_by_the_next_run() {
+        let mut cuts = 0;
+        for frames in 0.. {
+            let bench = Bench::new();
+            talk(&bench, &[]);
+            let cut = serve_system(&bench, &mut &input()[..], &mut Cut(frames));
+            let whole = |name: &str| std::fs::read_to_string(bench.at(name)).map_or(true, |text| text == "x");
+            assert!(whole("/etc/f1") && whole("/etc/f2"));
+            // Handlers are run on the bench's machine; what is remembered of them is the node's.
+            serve_system(&bench, &mut &input()[..], &mut Cut(usize::MAX)).unwrap();
+            assert_eq!((bench.read("/etc/f1"), bench.read("/etc/f2")), ("x".into(), "x".into()));
+            let handled = bench.ran().iter().filter(|run| *run == "handle").count();
+            assert!(handled >= 1 && !bench.at("/var/lib/stead/handlers.json").exists(), "cut after {frames}");
+            if cut.is_ok() {
+                break;
+            }
+            cuts += 1;
+        }
+        assert!(cuts >= 4, "the greeting, three changes: {cuts}");
+    }
+
+    #[test]
+    fn what_is_cut_off_or_too_long_changes_nothing() {
+        let input = input();
+        for length in (0..input.len()).step_by(7).chain([input.len() - 1]) {
+            let bench = Bench::new();
+            talk(&bench, &[]);
+            // Where the stream ends in the greeting, that is an error; later it is told in a frame.
+            let _ = serve_system(&bench, &mut &input[..length], &mut Cut(usize::MAX));
+            assert!(!bench.at("/etc/f1").exists() && bench.ran().is_empty(), "{length} of {} bytes", input.len());
+        }
+        let bench = Bench::new();
+        let mut long = frame::encode(&hello(1)).unwrap();
+        long.extend(u32::MAX.to_be_bytes());
+        talk(&bench, &[]);
+        let mut output = Vec::new();
+        serve(&bench.machine.paths, &mut &long[..], &mut output).unwrap();
+        let mut rest = &output[..];
+        let _welcome: Value = frame::read(&mut rest).unwrap().unwrap();
+        assert_eq!(frame::read::<Value>(&mut rest).unwrap().unwrap()["is"], "refused");
+    }
+
+    /// As [`serve`], with the bench's means to run programs: a plan is applied to it, not to this machine.
+    fn serve_system(bench: &Bench, input: &mut &[u8], output: &mut Cut) -> Result<()> {
+        let Some(hello) = frame::read::<Hello>(input)? else { return Ok(()) };
+        frame::write(output, &greet(&bench.machine.paths, &hello)?)?;
+        while let Some(request) = frame::read::<Request>(input)? {
+            let Request::Apply { plan, options } = request else { panic!("{request:?}") };
+            let reply = apply_to(&bench.machine, &plan, &options, output)?;
+            frame::write(output, &reply)?;
+        }
+        Ok(())
+    }
+
     #[test]
     fn a_frame_that_cannot_be_read_ends_the_session() {
         let answers = talk(&Bench::new(), &[hello(1), json!({"do": "dance"}), json!({"do": "facts"})]);

@@ -94,8 +94,9 @@ fn of_type(spec: &TypeSpec) -> Value {
 
 fn of_shape(shape: Shape) -> Value {
     match shape {
-        Shape::Text | Shape::Checked(_) | Shape::Source | Shape::Template => json!({"type": "string"}),
-        Shape::Text | Shape::Source | Shape::SourceOrPath | Shape::Template => json!({"type": "string"}),
+        Shape::Text | Shape::Checked(_) | Shape::Source | Shape::SourceOrPath | Shape::Template => {
+            json!({"type": "string"})
+        }
         Shape::Path => json!({"type": "string", "pattern": r"^/|\{\{|\{%"}),
         Shape::Mode => json!({"type": "string", "pattern": r"^[0-7]{3,4}$|\{\{"}),
         Shape::Bool => json!({"type": "boolean"}),

@@ -122,6 +122,14 @@ fn what_edits_text_is_checked_unless_it_is_a_template() {
   - line: {path: /a, starts_with: x}
   - block_in_file: {path: /a, content: x, marker: \"# block\"}
   - block_in_file: {path: /a}
+",
+    )
+    .unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+    compile_text("tasks:\n  - line: {path: /a, regexp: \"{{ y }}(\", state: absent}\n").unwrap();
+}
+
+#[test]
 fn what_is_fetched_and_waited_for_is_checked() {
     let text = "tasks:
   - archive: {source: files/f, path: /opt/a}
@@ -148,7 +156,6 @@ fn what_is_fetched_and_waited_for_is_checked() {
     )
     .unwrap_err();
     insta::assert_snapshot!(error.to_string());
-    compile_text("tasks:\n  - line: {path: /a, regexp: \"{{ y }}(\", state: absent}\n").unwrap();
 }
 
 #[test]

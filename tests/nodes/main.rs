@@ -12,3 +12,4 @@ mod guard;
 mod main_job;
 mod secret;
 mod suites;
+mod types;

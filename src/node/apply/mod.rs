@@ -19,10 +19,10 @@ use self::journal::Journal;
 use crate::node::guard::{self, Guard};
 use crate::node::handlers::Handlers;
 use crate::node::machine::Machine;
-use crate::node::{made, vars};
+use crate::node::{facts, made, vars};
 use crate::redact::Redactor;
 use crate::wire::expr::{Engine, Scope};
-use crate::wire::plan::{Applied, ApplyOptions, PLAN_VERSION, Plan, Play, Step, Summary, Task, TaskEvent};
+use crate::wire::plan::{Applied, ApplyOptions, Blob, Facts, PLAN_VERSION, Plan, Play, Step, Summary, Task, TaskEvent};
 use crate::{Error, Result};
 
 /// What takes the events; an error of its own (the controller is gone) ends the run after the task at hand.
@@ -42,12 +42,17 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
     }
     // A check and an image's build leave nothing behind that could be gone on with, or that could lock anyone out.
     let is_live = !options.check && !options.image;
+    let mut facts = machine.facts.clone();
+    if mentions(plan, "facts.packages") {
+        facts["packages"] = facts::packages(&machine.paths)?;
+    }
     let taken_back = if is_live { guard::settle(machine)? } else { None };
     // What was taken back is to be done again, so a run that broke is not gone on with but begun anew.
     let resume = options.resume && taken_back.is_none() && guard::taken_back(&machine.paths).is_none();
     let journal = if is_live { Journal::begin(machine, plan, resume)? } else { Journal::none() };
     let mut run = Run {
         machine,
+        facts,
         plan,
         diff: options.diff,
         engine: Engine::new(),
@@ -91,8 +96,16 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
     Ok(Applied { summary: run.summary, reboot: run.reboot, guard: run.guard.end(&machine.paths)?, left_over })
 }
 
+/// Whether an expression or a template of the plan names this.
+fn mentions(plan: &Plan, name: &str) -> bool {
+    let in_content = |content: &Blob| std::str::from_utf8(&content.0).is_ok_and(|text| text.contains(name));
+    serde_json::to_string(&(&plan.vars, &plan.plays)).is_ok_and(|text| text.contains(name))
+        || plan.blobs.values().any(in_content)
+}
+
 struct Run<'a> {
     machine: &'a Machine,
+    facts: Facts,
     plan: &'a Plan,
     diff: bool,
     engine: Engine,
@@ -138,14 +151,14 @@ struct Doing<'a> {
 impl Run<'_> {
     /// Applies a play and then its notified handlers.
     fn play(&mut self, play: &Play) -> Result<Walk> {
-        let resolved = vars::resolve(&self.engine, &self.machine.facts, &play.vars, &self.plan.vars)?;
+        let resolved = vars::resolve(&self.engine, &self.facts, &play.vars, &self.plan.vars)?;
         for name in &self.plan.sensitive {
             if let Some(value) = resolved.get(name) {
                 vars::learn(&mut self.redactor, value);
             }
         }
         let mut scope = Scope::default().with(&resolved);
-        scope.set("facts", &self.machine.facts);
+        scope.set("facts", &self.facts);
         match self.steps(play, &play.steps, &scope)? {
             Walk::On => {}
             other => return Ok(other),

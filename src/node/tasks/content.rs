@@ -50,7 +50,6 @@ pub(super) fn made_file(path: &str, makes: bool) -> Vec<Made> {
 
 /// Fails where the folder of a file is missing, so that a check tells of it as an application would.
 pub(super) fn need_folder(machine: &Machine, path: &str, state: Presence) -> Result<()> {
-pub(super) fn need_folder(machine: &Machine, path: &str, wanted: &FileCommon) -> Result<()> {
     let place = machine.paths.at(check_path(path)?);
     let missing = place.parent().is_some_and(|folder| !folder.is_dir());
     if missing && state == Presence::Present && !machine.may_come() {
@@ -132,6 +131,8 @@ pub(super) fn with_folder(machine: &Machine, path: &str, mut changes: Vec<Change
         }
     }
     changes
+}
+
 /// What lies where a file is to be: anything but a folder.
 pub(super) fn found(path: &str, place: &Utf8Path) -> Result<Option<std::fs::Metadata>> {
     match place.symlink_metadata() {

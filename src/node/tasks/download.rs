@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(1800);
 impl Converge for Download {
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
         let Self { url, path, sha256, common } = self.clone();
-        content::need_folder(machine, &path, &common)?;
+        content::need_folder(machine, &path, common.state)?;
         if common.state == Presence::Absent {
             return content::changes(machine, &path, None, &common);
         }

@@ -30,7 +30,7 @@ impl Converge for Firewall {
             _ => return Err(Error::input("give `template` or `content`, one of them")),
         };
         let common = FileCommon { mode: Some("0640".to_owned()), ..FileCommon::default() };
-        content::need_folder(machine, &path, &common)?;
+        content::need_folder(machine, &path, common.state)?;
         let service = systemd::status(machine, SERVICE)?;
         if !service.exists() && !machine.may_come() {
             return Err(Error::failed(format!("there is no unit {SERVICE} on the node"))

@@ -5,7 +5,7 @@ use super::{PRESENCE, Shape, TypeSpec, may, must};
 pub(super) static WAIT_FOR: TypeSpec = TypeSpec {
     name: "wait_for",
     about: "Waits until something is there, and changes nothing.",
-    alternatives: &["port", "path", "url", "unit"],
+    alternatives: &[&["port", "path", "url", "unit"]],
     needs_one: true,
     fields: &[
         may("port", Shape::Port, "A TCP port that takes connections."),

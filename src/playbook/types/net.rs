@@ -5,7 +5,7 @@ use super::{Shape, TEMPLATE_ABOUT, TypeSpec, may};
 pub(super) static FIREWALL: TypeSpec = TypeSpec {
     name: "firewall",
     about: "The packet filter's rules (nft(8)), checked, loaded as a whole, and loaded at every boot.",
-    alternatives: &["template", "content"],
+    alternatives: &[&["template", "content"]],
     needs_one: true,
     fields: &[
         may("template", Shape::Template, TEMPLATE_ABOUT),

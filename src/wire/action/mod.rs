@@ -21,8 +21,6 @@ pub use control::{Assert, Debug, Reboot, SetFact, WaitFor};
 pub use fetch::{Archive, Download};
 pub use file::{Directory, File, FileCommon, Symlink, Template};
 pub use kernel::{KernelModule, ModuleState, Mount, MountState, Sysctl, check_fstab, check_module, check_params};
-pub use package::{Package, PackageState};
-pub use kernel::Sysctl;
 pub use net::Firewall;
 pub use package::{AptSource, Package, PackageState};
 pub use service::{Secret, Service, ServiceState, Unit};
