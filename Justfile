@@ -43,6 +43,10 @@ node:
 bench: build
     benches/up.sh {{ stead }}
 
+# Measure `converge` against its peers (benches/converge/README.md); builds for release
+bench-converge *args: node
+    benches/converge/run {{ args }}
+
 # Licences, advisories and banned crates
 deny: cargo-deny
     cargo deny check

@@ -1,0 +1,1 @@
+"""The benchmark of `stead converge` against its peers; `../README.md` explains it. Standard library only."""
