@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::load::Loader;
+use super::names;
 use super::types::{FieldSpec, Shape, TypeSpec};
 use crate::fleet::Field;
 use crate::wire::action::{Action, SetFact};
@@ -125,6 +126,7 @@ impl Loader<'_> {
         let text = field.str()?;
         if Engine::is_template(text) {
             field.take(self.engine.check(text))?;
+            self.name(names::of_template(text), field.span(), None);
         }
         Some(text)
     }
@@ -156,6 +158,7 @@ impl Loader<'_> {
             }
         };
         field.take(self.engine.check(text).map_err(|error| error.context(format!("templates/{path}"))))?;
+        self.name(names::of_template(text), field.span(), Some(&format!("templates/{path}")));
         Some(self.plan.add_blob(content.to_vec()))
     }
 }

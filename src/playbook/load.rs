@@ -1,14 +1,19 @@
 //! Playbooks, read to plays; all their mistakes in one run.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 
+use super::names::Names;
 use crate::fleet::read::nearest_hint;
 use crate::fleet::{Diagnostics, Field, FileSet, Span, yaml};
 use crate::wire::expr::Engine;
 use crate::wire::plan::{Plan, Play, Step, Task};
 use crate::{Error, Result};
+
+/// Variables that every run has, or every image's build.
+const GIVEN: [&str; 9] = ["facts", "item", "result", "loop", "workspace", "domain", "secrets", "image", "suite"];
 
 /// Reads playbooks into a plan.
 pub(super) struct Loader<'a> {
@@ -27,6 +32,16 @@ pub(super) struct Loader<'a> {
     open: Vec<String>,
     /// Take the playbook's `tests` in place of its tasks.
     pub(super) tests: bool,
+    variables: RefCell<Variables>,
+}
+
+/// The variables of the playbooks that were read.
+#[derive(Default)]
+struct Variables {
+    /// Those that something defines, or that some text asks about.
+    known: BTreeSet<String>,
+    /// Those that must be there, with the text that names them, and the template where that is another file.
+    named: Vec<(String, Span, Option<String>)>,
 }
 
 /// What groups and includes hand down to their tasks.
@@ -64,6 +79,7 @@ impl<'a> Loader<'a> {
             brought: Default::default(),
             open: Vec::new(),
             tests: false,
+            variables: RefCell::default(),
         }
     }
 
@@ -97,6 +113,35 @@ impl<'a> Loader<'a> {
             }
         }
         Ok(Some(Play { name: name.to_owned(), vars: all_vars, steps, handlers: all_handlers }))
+    }
+
+    /// Notes which variables a text names.
+    pub(super) fn name(&self, names: Names, span: &Span, template: Option<&str>) {
+        let mut variables = self.variables.borrow_mut();
+        variables.known.extend(names.own);
+        let named = names.named.into_iter().map(|name| (name, span.clone(), template.map(str::to_owned)));
+        variables.named.extend(named);
+    }
+
+    /// Notes that something defines a variable.
+    pub(super) fn define(&self, name: &str) {
+        self.variables.borrow_mut().known.insert(name.to_owned());
+    }
+
+    /// The plan. Reports variables that nothing defines: not before all playbooks were read, since a run's facts and
+    /// results go from one to the next.
+    pub(super) fn finish(self) -> Plan {
+        let Variables { mut known, named } = self.variables.into_inner();
+        known.extend(GIVEN.map(str::to_owned));
+        known.extend(self.plan.vars.keys().cloned());
+        for (name, span, template) in named.into_iter().filter(|(name, ..)| !known.contains(name)) {
+            let within = template.map(|path| format!(" that {path} names")).unwrap_or_default();
+            let hint = nearest_hint(&name, &known);
+            let hint = hint.or_else(|| Some(format!("define it under `vars`, or say `{name} is defined`")));
+            let message = format!("nothing defines the variable {name:?}{within}");
+            self.diagnostics.push(crate::fleet::Diagnostic { span, message, hint });
+        }
+        self.plan
     }
 
     /// The names of all playbooks.

@@ -5,6 +5,7 @@
 
 mod action;
 mod load;
+mod names;
 pub mod report;
 pub mod run;
 pub mod schema;
@@ -39,7 +40,7 @@ pub fn compile_tagged(files: &FileSet, names: &[String], vars: Vars, tags: &[Str
             loader.plan.plays.push(play);
         }
     }
-    let plan = loader.plan;
+    let plan = loader.finish();
     diagnostics.into_result(Some(plan))
 }
 
@@ -55,7 +56,7 @@ pub fn compile_tests(files: &FileSet, name: &str, vars: Vars) -> Result<Plan> {
     if let Some(play) = loader.play(name)? {
         loader.plan.plays.push(play);
     }
-    let plan = loader.plan;
+    let plan = loader.finish();
     diagnostics.into_result(Some(plan))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::load::{Around, Loader};
+use super::names;
 use super::types::TYPES;
 use crate::fleet::{Field, MapReader, Value};
 use crate::wire::expr::only_expression;
@@ -89,6 +90,7 @@ impl Loader<'_> {
             return None;
         }
         field.take(self.engine.check_expression(text))?;
+        self.name(names::of_expression(text), field.span(), None);
         Some(text.to_owned())
     }
 
@@ -104,6 +106,7 @@ impl Loader<'_> {
         let found: Vec<_> = TYPES.iter().filter_map(|spec| Some((spec, map.optional(spec.name)?))).collect();
         let name = map.optional("name").and_then(|name| self.template_text(name)).map(str::to_owned);
         let register = map.optional("register").and_then(|name| identifier(name));
+        register.iter().for_each(|name| self.define(name));
         let changed_when = map.optional("changed_when").and_then(|when| self.expression(when));
         let failed_when = map.optional("failed_when").and_then(|when| self.expression(when));
         let loop_ = map.optional("loop").and_then(|items| self.items(items));
@@ -186,6 +189,7 @@ impl Loader<'_> {
             Value::Str(text) => {
                 let expression = only_expression(text).unwrap_or(text);
                 field.take(self.engine.check_expression(expression))?;
+                self.name(names::of_expression(expression), field.span(), None);
                 Some(Loop::Expression(expression.to_owned()))
             }
             other => {
@@ -219,7 +223,9 @@ impl Loader<'_> {
     /// Variables, whose texts may be templates.
     pub(super) fn vars(&self, field: Field<'_>) -> Option<BTreeMap<String, serde_json::Value>> {
         for (key, value) in field.entries()? {
-            identifier(key);
+            if let Some(name) = identifier(key) {
+                self.define(&name);
+            }
             if value.node().as_str().is_some() {
                 self.template_text(value);
             }

@@ -16,10 +16,12 @@ fn compile_text(text: &str) -> Result<Plan> {
     let own = [
         ("playbooks/t.yaml", text),
         ("templates/a.tera", "x {{ y }}"),
+        ("templates/other.tera", "{{ zone }}"),
         ("files/f", "content"),
         ("templates/bad.tera", "ok\n{{ x | nofilter }}"),
     ];
-    compile(&files(&own), &["t".to_owned()], Vars::new())
+    let vars = json!({"y": "y", "dir": "/srv", "names": ["a"]});
+    compile(&files(&own), &["t".to_owned()], vars.as_object().unwrap().clone())
 }
 
 fn tasks(plan: &Plan) -> Vec<&Task> {
@@ -201,4 +203,42 @@ fn what_ships_compiles_and_fits_the_schema() {
         count += 1;
     }
     assert!(count >= 4);
+}
+
+#[test]
+fn a_variable_that_nothing_defines_is_told_with_its_place() {
+    let error = compile_text(
+        "vars: {greeting: hello}
+tasks:
+  - file: {path: /a, content: \"{{ greting }}\"}
+  - template: {path: /a, template: other.tera}
+  - command: {argv: [x, \"{{ got.stdout }} {{ facts.os.id }} {{ workspace }}\"]}
+    when: asked is defined and other == 1
+  - debug: {message: \"{{ asked }}\"}
+  - command: {argv: [y]}
+    register: got
+",
+    )
+    .unwrap_err();
+    insta::assert_snapshot!(error.to_string());
+}
+
+#[test]
+fn tests_are_read_and_kept_apart() {
+    let own =
+        [("playbooks/t.yaml", "vars: {x: 1}\ntasks:\n  - debug: {message: a}\ntests:\n  - assert: {that: x == 1}\n")];
+    let names = ["t".to_owned()];
+    assert_eq!(tasks(&compile(&files(&own), &names, Vars::new()).unwrap())[0].name, "debug");
+    assert_eq!(tasks(&compile_tests(&files(&own), "t", Vars::new()).unwrap())[0].name, "assert");
+    let wrong = [("playbooks/t.yaml", "tests:\n  - asert: {that: x}\n")];
+    assert!(compile(&files(&wrong), &names, Vars::new()).is_err(), "their mistakes are told in any case");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_plan_or_a_list_of_mistakes(
+        text in "(name: |vars: |tasks:|\n  - |\n    |file: |line: |block: |loop: |when: |notify: |\\{path: /a\\}|\\[|\\]|\"|\\{\\{ x \\}\\}|[a-z:,é]){0,60}",
+    ) {
+        let _ = compile(&files(&[("playbooks/t.yaml", &text)]), &["t".to_owned()], Vars::new());
+    }
 }

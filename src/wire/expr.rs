@@ -259,4 +259,12 @@ mod tests {
     fn nothing_is_escaped() {
         assert_eq!(Engine::new().render("{{ quote }}", &scope()).unwrap(), "a\"b<c");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_value_or_is_an_error(text in "(\\{\\{|\\}\\}|\\{%|if |n|list| \\| json|\\(|\\)|\"|[a-z .é+]){0,30}") {
+            let _ = Engine::new().value(&text, &scope());
+            let _ = Engine::new().render(&text, &scope());
+        }
+    }
 }
