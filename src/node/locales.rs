@@ -32,7 +32,7 @@ pub(crate) fn is_there(paths: &Paths, name: &str) -> Result<bool> {
 }
 
 /// A name as the C library spells it: the character set in small letters and digits alone, `en_US.utf8`.
-fn normal(name: &str) -> String {
+pub(crate) fn normal(name: &str) -> String {
     let (rest, modifier) = name.split_once('@').map_or((name, None), |(rest, modifier)| (rest, Some(modifier)));
     let (language, charset) = rest.split_once('.').map_or((rest, None), |(language, set)| (language, Some(set)));
     let mut normal = language.to_owned();

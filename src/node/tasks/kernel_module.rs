@@ -86,7 +86,10 @@ fn say(changes: &mut [Change], what: &str) {
 /// modprobe knows what else a module needs, and its parameters.
 fn probing(verb: &str, options: &[&str], name: &str) -> Change {
     let run = Run::new(["modprobe"].iter().chain(options).chain([&name]).copied());
-    Change::new(format!("{verb} the kernel module {name}"), move |machine, _| machine.commands.must(&run).map(drop))
+    let hint = format!("`modprobe -v {name}` and `dmesg` on the node tell more");
+    Change::new(format!("{verb} the kernel module {name}"), move |machine, _| {
+        machine.commands.must(&run).map(drop).map_err(|error| error.hint(hint))
+    })
 }
 
 fn missing(machine: &Machine, name: &str) -> Error {

@@ -5,6 +5,9 @@ use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::wire::action::{Line, Presence, regexp};
 use crate::{Error, Result};
 
+/// Tells some lines from others.
+type Matcher<'a> = Box<dyn Fn(&str) -> bool + 'a>;
+
 impl Converge for Line {
     fn changes(&self, machine: &Machine, _: &Inputs) -> Result<Vec<Change>> {
         if self.line.as_ref().is_some_and(|line| line.contains(['\n', '\r'])) {
@@ -29,7 +32,7 @@ impl Line {
         if !matches(line) && lines.contains(line) {
             return Ok(());
         }
-        let last = lines.bodies().rposition(|other| matches(other));
+        let last = lines.bodies().rposition(&matches);
         match last {
             Some(at) => lines.replace(at, line),
             None => {
@@ -41,7 +44,7 @@ impl Line {
     }
 
     /// What tells the lines that `line` takes the place of.
-    fn matcher(&self) -> Result<Box<dyn Fn(&str) -> bool + '_>> {
+    fn matcher(&self) -> Result<Matcher<'_>> {
         Ok(match (&self.starts_with, &self.regexp) {
             (None, None) => Box::new(|_| false),
             (Some(start), None) if start.is_empty() => {

@@ -138,7 +138,9 @@ fn find(known: &str, name: &str) -> Option<String> {
 fn unknown(known: &str, name: &str) -> Error {
     let names: Vec<&str> = known.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let error = Error::failed(format!("the node knows no locale {name:?}"));
-    match similar::get_close_matches(name, &names, 1, 0.6).first() {
+    // As `locale -a` spells it.
+    let same = names.iter().find(|other| locales::normal(other) == locales::normal(name)).copied();
+    match same.or_else(|| similar::get_close_matches(name, &names, 1, 0.6).first().copied()) {
         Some(near) => error.hint(format!("did you mean {near:?}?")),
         None => error.hint(format!("the names are in {KNOWN}")),
     }
@@ -227,7 +229,8 @@ mod tests {
     fn a_locale_that_cannot_be_had_is_told() {
         let mut bench = bench("13");
         let hint = |bench: &Bench, name: &str| bench.check(locale(name)).unwrap_err().hints()[0].clone();
-        assert!(hint(&bench, "en_US.UTF8").contains("\"en_US.UTF-8\""));
+        assert!(hint(&bench, "de_DE.utf8").contains("\"de_DE.UTF-8\""));
+        assert!(hint(&bench, "en_Us.UTF-8").contains("\"en_US.UTF-8\""));
         assert!(hint(&bench, "xx_YY").contains("SUPPORTED"));
         assert!(bench.check(locale("../x")).is_err());
         std::fs::remove_file(bench.at("/usr/share/i18n/SUPPORTED")).unwrap();

@@ -145,7 +145,8 @@ fn mounting(inputs: &Inputs, path: &str, wanted: &Entry, again: bool) -> Change 
     run.timeout = inputs.timeout;
     let verb = if again { "mount anew" } else { "mount" };
     Change::new(format!("{verb} {} on {path} ({})", wanted.source, wanted.options), move |machine, _| {
-        machine.commands.must(&run).map(drop)
+        let hint = "the line in /etc/fstab is as it was; `dmesg` on the node may tell more";
+        machine.commands.must(&run).map(drop).map_err(|error| error.hint(hint))
     })
 }
 
