@@ -24,7 +24,7 @@ pub enum ServiceState {
 pub struct Unit {
     /// With its suffix: `agent@.service`.
     pub name: String,
-    /// As for [`Template::template`].
+    /// As for [`super::Template::template`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
     /// The content.
