@@ -202,3 +202,26 @@ fn node_refuses_a_controller_that_slept_through_anothers_work() {
     assert!(text(&woken).contains("fence"), "{}", text(&woken));
     assert_eq!(fleet.inside(&node, "cat /root/who").1, "newer");
 }
+
+#[test]
+fn node_of_its_own_proves_every_playbook_that_ships() {
+    let fleet = TestFleet::new(&[]);
+    let shipped = fs_err::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/playbooks")).expect("there");
+    let paths = shipped.map(|entry| entry.expect("read").path());
+    let mut names: Vec<String> = paths.filter_map(|path| path.file_stem()?.to_str().map(str::to_owned)).collect();
+    names.sort();
+    assert!(names.len() >= 4, "{names:?}");
+    let mut arguments = vec!["playbook", "test", "--secret", "OPENAI_API_KEY"];
+    arguments.extend(names.iter().map(String::as_str));
+    let passed = fleet.json(&arguments);
+    let tests: Vec<_> = passed.as_array().expect("a list").iter().map(|row| row["tests"].as_u64()).collect();
+    assert!(tests.len() == names.len() && tests.iter().all(|count| *count >= Some(2)), "{passed}");
+    // Nothing of the tests' nodes is left.
+    assert_eq!(fs_err::read_dir(fleet.dir.join(".stead/tests")).expect("there").count(), 0);
+    // A playbook that is not as it should be a second time fails, and takes its node away all the same.
+    write(&fleet, "restless", "name: restless\ntasks:\n  - command: {argv: [\"true\"]}\n");
+    let failed = fleet.run(&["playbook", "test", "restless"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", text(&failed));
+    assert!(text(&failed).contains("changed something a second time"), "{}", text(&failed));
+    assert_eq!(fs_err::read_dir(fleet.dir.join(".stead/tests")).expect("there").count(), 0);
+}
