@@ -162,6 +162,12 @@ def write(chosen, results):
     say(f"written: {folder}/CONVERGE.md" + (f", {folder}/converge.svg" if picture else ""))
 
 
+def stop(caught, _):
+    """Ends the run in order."""
+    say(f"caught {signal.Signals(caught).name}")
+    sys.exit(128 + caught)
+
+
 def main():
     """Runs the benchmark."""
     chosen = options()
@@ -178,7 +184,7 @@ def main():
     nodes.sweep(chosen.stead)
     fleet = nodes.Fleet(chosen.stead, max(cell.nodes for cell in chosen.cells))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda caught, _: sys.exit(128 + caught))
+        signal.signal(number, stop)
     close = []
     try:
         failed = measure(chosen, results, fleet, close)

@@ -82,8 +82,12 @@ class Line:
         """Lets the far device's packets through to the nodes; does nothing where they are.
 
         A table of our own would not do: a packet that any table drops is gone, and the fleet's drops what comes from
-        elsewhere. So the rule goes into the fleet's own, in front. `stead up` writes that table anew.
+        elsewhere. So the rule goes into the fleet's own, in front. `stead up` writes that table anew; and another
+        fleet's end may have turned forwarding off.
         """
+        with open("/proc/sys/net/ipv4/ip_forward", "r+") as file:
+            if file.read().strip() == "0":
+                file.write("1")
         if not self._rules():
             rule = f'iifname "{self.far}" oifname "{self.bridge}" accept comment "{FORWARDING}"'
             run("nft", "-f", "-", stdin=f"insert rule inet {self.table} forward {rule}\n")

@@ -35,7 +35,6 @@ class Bench:
         for cell in cells:
             self.line.allow()
             self.line.set_round_trip(cell.round_trip)
-            self.fleet.settle()
             nodes = self.fleet.nodes[: cell.nodes]
             measured = self.line.round_trip([node.address for node in nodes], cell.round_trip)
             say(f"{cell} (ping: {measured:.2f} ms)")
@@ -62,6 +61,7 @@ class Bench:
             if cell.state == "one":
                 node.drift(cell.tasks)
         self.fleet.settle()
+        self.line.allow()
         before = self.line.count()
         figures = self._run(tool, cell.nodes, cell.tasks)
         self.line.settle(cell.round_trip)
