@@ -1,11 +1,15 @@
 //! Programs that the node agent runs: with a clean environment, bounded output, and a time-out.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags};
 
 use crate::error::Context;
 use crate::{Error, Result};
@@ -111,23 +115,15 @@ impl Commands for System {
             std::thread::spawn(move || pipe.write_all(&input));
         }
         let timeout = run.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        let deadline = Instant::now() + timeout;
-        let mut pause = Duration::from_millis(1);
-        let status = loop {
-            if let Some(status) = child.try_wait()? {
-                break status;
-            }
-            if Instant::now() >= deadline {
-                let group = rustix::process::Pid::from_child(&child);
-                // The group ends as a whole; that it is gone already is fine.
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-                child.wait()?;
-                return Err(Error::failed(format!("`{program}` did not end within {} s", timeout.as_secs()))
-                    .hint("give the task a longer `timeout`, in seconds"));
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
-        };
+        if !ends_within(&child, timeout)? {
+            let group = Pid::from_child(&child);
+            // The group ends as a whole; that it is gone already is fine.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            child.wait()?;
+            return Err(Error::failed(format!("`{program}` did not end within {} s", timeout.as_secs()))
+                .hint("give the task a longer `timeout`, in seconds"));
+        }
+        let status = child.wait()?;
         let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
         // A daemon that the program left behind may hold the pipes open; what there is after a moment is all.
         let patience = Duration::from_millis(500);
@@ -141,6 +137,20 @@ impl Commands for System {
             String::from_utf8_lossy(&all).into_owned()
         };
         Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+    }
+}
+
+/// Waits until a program has ended, and at most for so long; whether it has.
+fn ends_within(child: &Child, timeout: Duration) -> Result<bool> {
+    let process = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(io::Error::from)?;
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(|_| Error::input("a time-out longer than the clock goes"))?;
+        match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&left)) {
+            Err(Errno::INTR) => {}
+            ready => return Ok(ready.map_err(io::Error::from)? > 0),
+        }
     }
 }
 
