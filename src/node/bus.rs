@@ -60,7 +60,10 @@ fn connect() -> Answer<RpcConn> {
     Ok(RpcConn::new(DuplexConn::connect_to_bus(UnixAddr::new(SOCKET)?, false)?))
 }
 
-/// Asks for all properties at once and then takes the answers: one round trip.
+/// Asks for everything at once and then takes the answers: one round trip.
+///
+/// A unit's `UnitFileState` is what systemd saw when it read its units last, `GetUnitFileState` what the links say now. Of a
+/// unit's second name the latter only says that it is one, and the unit itself knows more.
 fn ask(connection: &mut RpcConn, unit: &str) -> Answer<UnitStatus> {
     let path = format!("/org/freedesktop/systemd1/unit/{}", label(unit));
     let mut asked = Vec::with_capacity(PROPERTIES.len());
@@ -74,6 +77,14 @@ fn ask(connection: &mut RpcConn, unit: &str) -> Answer<UnitStatus> {
         call.body.push_param2("org.freedesktop.systemd1.Unit", property)?;
         asked.push(connection.send_message(&mut call)?.write(PATIENCE).map_err(force_finish_on_error)?);
     }
+    let mut call = MessageBuilder::new()
+        .call("GetUnitFileState")
+        .with_interface("org.freedesktop.systemd1.Manager")
+        .on("/org/freedesktop/systemd1")
+        .at("org.freedesktop.systemd1")
+        .build();
+    call.body.push_param(unit)?;
+    let asked_links = connection.send_message(&mut call)?.write(PATIENCE).map_err(force_finish_on_error)?;
     let mut values = Vec::with_capacity(PROPERTIES.len());
     for serial in asked {
         let answer = connection.wait_response(serial, PATIENCE)?;
@@ -82,9 +93,16 @@ fn ask(connection: &mut RpcConn, unit: &str) -> Answer<UnitStatus> {
         }
         values.push(answer.body.parser().get::<Variant<'_, '_>>()?.get::<String>()?);
     }
+    let answer = connection.wait_response(asked_links, PATIENCE)?;
+    // There are no links of a unit that has no file.
+    let links = if answer.typ == MessageType::Error { String::new() } else { answer.body.parser().get()? };
     let mut values = values.into_iter();
     let mut next = || values.next().unwrap_or_default();
-    Ok(UnitStatus { load: next(), active: next(), enabled: next() })
+    let mut status = UnitStatus { load: next(), active: next(), enabled: next() };
+    if !matches!(links.as_str(), "" | "alias") {
+        status.enabled = links;
+    }
+    Ok(status)
 }
 
 /// A unit's name as a part of an object's path (sd_bus_path_encode(3)).

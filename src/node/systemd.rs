@@ -125,6 +125,48 @@ pub fn tell(machine: &Machine, verb: &str, unit: &str) -> Result<()> {
     Err(Error::failed(message).hint(format!("`journalctl -u {unit}` on the node tells more")))
 }
 
+/// Has a unit started at boot, or no longer.
+///
+/// `systemctl enable` has systemd read all its units again, which takes longer than all else that a task does. Where nothing
+/// can tell the difference, that waits for [`catch_up`] and is done once for all units.
+///
+/// # Errors
+/// Fails where systemd says so.
+pub fn set_enabled(machine: &Machine, unit: &str, enabled: bool) -> Result<()> {
+    let verb = if enabled { "enable" } else { "disable" };
+    if machine.image || !machine.paths.is_machine() || machine.bus.status(unit).is_none() {
+        return tell(machine, verb, unit);
+    }
+    let output =
+        machine.commands.must(&Run::new(["systemctl", "--no-ask-password", "--no-reload", verb, "--", unit]))?;
+    machine.links_unread.set(true);
+    let is_active = |unit: &str| machine.bus.status(unit).is_some_and(|status| status.active == "active");
+    if wanting(&output.stderr).is_some_and(|units| units.iter().all(|unit| is_active(unit))) {
+        return Ok(());
+    }
+    reload(machine)
+}
+
+/// The units that now want another one or no longer do, from what `systemctl enable` tells of its links; `None` where it
+/// tells of anything else, as a second name. What runs already starts nothing that it newly wants: only the next boot does.
+fn wanting(told: &str) -> Option<Vec<&str>> {
+    fn unit(line: &str) -> Option<&str> {
+        let (_, path) = line.split_once('/')?;
+        let (folder, _) = path.split(['\'', ' ']).next()?.rsplit_once('/')?;
+        line.starts_with(['C', 'R']).then_some(folder.rsplit('/').next()?.strip_suffix(".wants")?)
+    }
+    let units: Vec<&str> = told.lines().map(unit).collect::<Option<_>>()?;
+    (!units.is_empty()).then_some(units)
+}
+
+/// Has systemd read its units where [`set_enabled`] put that off.
+///
+/// # Errors
+/// Fails where systemd says so.
+pub fn catch_up(machine: &Machine) -> Result<()> {
+    if machine.links_unread.get() { reload(machine) } else { Ok(()) }
+}
+
 /// Has systemd read its unit files again; nothing to do where none runs.
 ///
 /// # Errors
@@ -132,6 +174,7 @@ pub fn tell(machine: &Machine, verb: &str, unit: &str) -> Result<()> {
 pub fn reload(machine: &Machine) -> Result<()> {
     if !machine.image {
         machine.commands.must(&Run::new(["systemctl", "--no-ask-password", "daemon-reload"]))?;
+        machine.links_unread.set(false);
     }
     Ok(())
 }
@@ -139,6 +182,22 @@ pub fn reload(machine: &Machine) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_links_of_what_is_wanted_can_wait() {
+        let created =
+            "Created symlink /etc/systemd/system/multi-user.target.wants/a.service → /etc/systemd/system/a.service.\n";
+        let quoted =
+            "Created symlink '/etc/systemd/system/timers.target.wants/b.timer' → '/etc/systemd/system/b.timer'.\n";
+        let removed = "Removed /etc/systemd/system/multi-user.target.wants/a.service.\n";
+        let alias = "Created symlink /etc/systemd/system/sshd.service → /lib/systemd/system/ssh.service.\n";
+        assert_eq!(wanting(created), Some(vec!["multi-user.target"]));
+        assert_eq!(wanting(quoted), Some(vec!["timers.target"]));
+        assert_eq!(wanting(removed), Some(vec!["multi-user.target"]));
+        assert_eq!(wanting(&format!("{created}{alias}")), None);
+        assert_eq!(wanting(&format!("{created}Warning: x/y.wants/z\n")), None);
+        assert_eq!(wanting(""), None);
+    }
 
     #[test]
     fn names_get_their_suffix_and_options_are_refused() {

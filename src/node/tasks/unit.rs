@@ -52,7 +52,9 @@ impl Converge for Unit {
 
 /// Starting a unit at boot, or no longer.
 pub(super) fn enabling(unit: String, enabled: bool) -> Change {
-    telling(if enabled { "enable" } else { "disable" }, unit)
+    let touch = Touch::Unit(unit.clone());
+    let message = format!("{} {unit}", if enabled { "enable" } else { "disable" });
+    Change::new(message, move |machine, _| systemd::set_enabled(machine, &unit, enabled)).touching(touch)
 }
 
 /// Something that systemd is told to do with a unit.
