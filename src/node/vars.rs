@@ -11,20 +11,24 @@ use crate::{Error, Result};
 /// Variables by name.
 pub(crate) type Vars = BTreeMap<String, Value>;
 
-/// Merges variables (`above` goes before `below`) and renders their values, which may name each other and `facts` in any
-/// order.
+/// Renders variables' values, which may name each other and what is in the scope, in any order, and puts them there. A value
+/// that is one expression keeps the expression's type.
 ///
 /// # Errors
-/// Fails where a value names something that is not defined, or values name each other in a circle.
-pub(crate) fn resolve(engine: &Engine, facts: &Value, below: &Vars, above: &Vars) -> Result<Vars> {
-    let merged: Vars = below.iter().chain(above).map(|(name, value)| (name.clone(), value.clone())).collect();
-    let (mut waiting, mut resolved): (Vars, Vars) = merged.into_iter().partition(|(_, value)| has_template(value));
-    let mut scope = Scope::default().with(&resolved);
-    scope.set("facts", facts);
+/// Fails where a value names something that is not defined, or values name each other in a circle; those that could be
+/// resolved are in the scope nevertheless.
+pub(crate) fn resolve(engine: &Engine, scope: &mut Scope, vars: &Vars) -> Result<Vars> {
+    let (mut waiting, mut resolved): (Vars, Vars) =
+        vars.iter().map(|(name, value)| (name.clone(), value.clone())).partition(|(_, value)| has_template(value));
+    for (name, value) in &resolved {
+        scope.set(name, value);
+    }
+    // None is taken for one of the same name that was there before.
+    waiting.keys().for_each(|name| scope.unset(name));
     while !waiting.is_empty() {
         let mut failure = None;
         let before = waiting.len();
-        waiting.retain(|name, value| match engine.render_within(value, &scope) {
+        waiting.retain(|name, value| match engine.value_within(value, scope) {
             Ok(rendered) => {
                 scope.set(name, &rendered);
                 resolved.insert(name.clone(), rendered);
@@ -71,11 +75,20 @@ mod tests {
     #[test]
     fn values_name_each_other_in_any_order_but_not_in_a_circle() {
         let vars = |value: Value| serde_json::from_value::<Vars>(value).unwrap();
-        let below = vars(json!({"a": "{{ b }}/x", "b": "{{ c }}", "n": [1, "{{ facts.os }}"], "c": "low"}));
-        let facts = json!({"os": "debian"});
-        let resolved = resolve(&Engine::new(), &facts, &below, &vars(json!({"c": "high"}))).unwrap();
-        assert_eq!(json!(resolved), json!({"a": "high/x", "b": "high", "c": "high", "n": [1, "debian"]}));
-        let circle = vars(json!({"a": "{{ b }}", "b": "{{ a }}"}));
-        assert!(resolve(&Engine::new(), &facts, &circle, &Vars::new()).is_err());
+        let mut scope = Scope::default();
+        scope.set("facts", &json!({"os": "debian", "disks": ["a", "b"]}));
+        let engine = Engine::new();
+        let resolved = resolve(
+            &engine,
+            &mut scope,
+            &vars(json!({"a": "{{ b }}/x", "b": "{{ c }}", "n": [1, "{{ facts.os }}"], "c": "high",
+                "all": {"disks": "{{ facts.disks }}"}})),
+        );
+        let expected =
+            json!({"a": "high/x", "b": "high", "c": "high", "n": [1, "debian"], "all": {"disks": ["a", "b"]}});
+        assert_eq!(json!(resolved.unwrap()), expected);
+        let circle = vars(json!({"a": "{{ b }}", "b": "{{ a }}", "c": "{{ facts.os }}"}));
+        assert!(resolve(&engine, &mut scope, &circle).is_err());
+        assert_eq!(engine.render("{{ c }}", &scope).unwrap(), "debian", "what can be resolved is");
     }
 }

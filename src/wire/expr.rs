@@ -6,7 +6,8 @@
 //! * **Truth**: `false`, null, 0, the empty string, the empty list and the empty map are false; all else is true (also
 //!   the string `"false"`).
 //! * **Missing**: naming a variable, or an entry of a map, that does not exist is an error, except in `x is defined`,
-//!   `x or y` and `x | default(value=y)`. Only the last name of a path may be missing there.
+//!   `x or y` and `x | default(value=y)`. Only the last name of a path may be missing there. tera takes such a name for false in
+//!   `not x`, and for null in `[x]`.
 //! * **Numbers**: whole numbers stay whole (64 bits), others are double precision; a string of digits stays a string.
 
 use std::collections::BTreeMap;
@@ -27,6 +28,11 @@ impl Scope {
     /// Gives a name a value, in place of what it had.
     pub fn set(&mut self, name: &str, value: &Value) {
         self.0.insert_value(name.to_owned(), tera::Value::from_serializable(value));
+    }
+
+    /// Takes a name away.
+    pub fn unset(&mut self, name: &str) {
+        self.0.remove(name);
     }
 
     /// This scope with more names.
@@ -119,24 +125,41 @@ impl Engine {
     /// # Errors
     /// As [`Engine::render`].
     pub fn render_within(&self, value: &Value, scope: &Scope) -> Result<Value> {
+        self.within(value, scope, false)
+    }
+
+    /// As [`Engine::render_within`], but a string that is one expression becomes that expression's value, whatever its
+    /// type.
+    ///
+    /// # Errors
+    /// As [`Engine::value`].
+    pub fn value_within(&self, value: &Value, scope: &Scope) -> Result<Value> {
+        self.within(value, scope, true)
+    }
+
+    fn within(&self, value: &Value, scope: &Scope, typed: bool) -> Result<Value> {
         Ok(match value {
-            Value::String(text) => Value::String(self.render(text, scope)?),
+            Value::String(text) => match only_expression(text).filter(|_| typed) {
+                Some(expression) => self.value(expression, scope)?,
+                None => Value::String(self.render(text, scope)?),
+            },
             Value::Array(items) => {
                 let mut rendered = Vec::with_capacity(items.len());
                 for item in items {
                     match item.as_str().and_then(only_expression) {
                         Some(expression) => match self.value(expression, scope)? {
                             Value::Array(elements) => rendered.extend(elements),
-                            _ => rendered.push(self.render_within(item, scope)?),
+                            value if typed => rendered.push(value),
+                            _ => rendered.push(self.within(item, scope, typed)?),
                         },
-                        None => rendered.push(self.render_within(item, scope)?),
+                        None => rendered.push(self.within(item, scope, typed)?),
                     }
                 }
                 Value::Array(rendered)
             }
             Value::Object(map) => Value::Object(
                 map.iter()
-                    .map(|(key, value)| Ok((key.clone(), self.render_within(value, scope)?)))
+                    .map(|(key, value)| Ok((key.clone(), self.within(value, scope, typed)?)))
                     .collect::<Result<_>>()?,
             ),
             other => other.clone(),

@@ -1,4 +1,4 @@
-//! One attempt at a task, for one item: is it to be done, what does it want changed, and how did that end?
+//! One attempt at a task, for one item: what does it want changed, and how did that end?
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::done::Done;
 use super::{Doing, Run};
 use crate::node::machine::{Change, Inputs};
 use crate::node::made::Made;
-use crate::node::{guard, tasks};
+use crate::node::{guard, systemd, tasks};
 use crate::wire::action::{Action, Content};
 use crate::wire::expr::Scope;
 use crate::wire::plan::{Status, Task};
@@ -16,12 +16,6 @@ impl Run<'_> {
     /// Does a task once, for one item.
     pub(super) fn attempt(&mut self, doing: Doing<'_>, scope: &Scope) -> Result<Done> {
         let Doing { play, task, .. } = doing;
-        if let Some(when) = &task.when
-            && !self.engine.is_true(when, scope)?
-        {
-            self.name_item(task, scope)?;
-            return Ok(Done::new(Status::Skipped, ""));
-        }
         if let Some(done) = self.control(doing, scope)? {
             return Ok(done);
         }
@@ -65,6 +59,10 @@ impl Run<'_> {
             self.report(doing, scope, &started, Duration::ZERO)?;
         }
         self.has_acted = true;
+        if matches!(action, Action::Package(_) | Action::Command(_)) {
+            // They may ask systemd anything.
+            systemd::catch_up(self.machine)?;
+        }
         for change in changes {
             change.apply(self.machine, &mut done.output)?;
         }

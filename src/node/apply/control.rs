@@ -6,7 +6,7 @@ use super::done::Done;
 use super::{Doing, Run};
 use crate::error::Kind;
 use crate::wire::action::{Action, Assert, Reboot, SetFact};
-use crate::wire::expr::{Scope, only_expression};
+use crate::wire::expr::Scope;
 use crate::wire::plan::Status;
 use crate::{Error, Result};
 
@@ -41,11 +41,7 @@ impl Run<'_> {
 
     fn set_fact(&mut self, facts: &SetFact, scope: &Scope) -> Result<Done> {
         for (name, value) in &facts.values {
-            let value = match value.as_str().and_then(only_expression) {
-                Some(expression) => self.engine.value(expression, scope)?,
-                None => self.engine.render_within(value, scope)?,
-            };
-            self.set.insert(name.clone(), value);
+            self.set.insert(name.clone(), self.engine.value_within(value, scope)?);
         }
         Ok(Done::new(Status::Ok, ""))
     }

@@ -19,7 +19,7 @@ use self::journal::Journal;
 use crate::node::guard::{self, Guard};
 use crate::node::handlers::Handlers;
 use crate::node::machine::Machine;
-use crate::node::{facts, made, vars};
+use crate::node::{facts, made, systemd, vars};
 use crate::redact::Redactor;
 use crate::wire::expr::{Engine, Scope};
 use crate::wire::plan::{Applied, ApplyOptions, Blob, Facts, PLAN_VERSION, Plan, Play, Step, Summary, Task, TaskEvent};
@@ -75,13 +75,9 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
     if is_live {
         guard::forget_taken_back(&machine.paths)?;
     }
-    let mut ended = Walk::On;
-    for play in &plan.plays {
-        ended = run.play(play)?;
-        if ended != Walk::On {
-            break;
-        }
-    }
+    let ended = run.plays();
+    systemd::catch_up(machine)?;
+    let ended = ended?;
     let mut left_over = Vec::new();
     match ended {
         Walk::On => {
@@ -149,16 +145,29 @@ struct Doing<'a> {
 }
 
 impl Run<'_> {
+    fn plays(&mut self) -> Result<Walk> {
+        for play in &self.plan.plays {
+            match self.play(play)? {
+                Walk::On => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Walk::On)
+    }
+
     /// Applies a play and then its notified handlers.
     fn play(&mut self, play: &Play) -> Result<Walk> {
-        let resolved = vars::resolve(&self.engine, &self.facts, &play.vars, &self.plan.vars)?;
+        let mut scope = Scope::default();
+        scope.set("facts", &self.facts);
+        let mut merged = play.vars.clone();
+        merged.extend(self.plan.vars.clone());
+        merged.remove("facts");
+        let resolved = vars::resolve(&self.engine, &mut scope, &merged)?;
         for name in &self.plan.sensitive {
             if let Some(value) = resolved.get(name) {
                 vars::learn(&mut self.redactor, value);
             }
         }
-        let mut scope = Scope::default().with(&resolved);
-        scope.set("facts", &self.facts);
         match self.steps(play, &play.steps, &scope)? {
             Walk::On => {}
             other => return Ok(other),

@@ -94,7 +94,7 @@ impl Run<'_> {
         if tasks::makes(&task.action).is_empty() {
             return Ok(());
         }
-        let scope = scope.with(&self.registered).with(&task.vars);
+        let scope = scope.with(&self.registered);
         match self.items(task, &scope) {
             Ok(None) => self.name_item(task, &scope),
             Ok(Some(items)) => items.iter().try_for_each(|item| {
@@ -114,7 +114,7 @@ impl Run<'_> {
         if tasks::makes(&task.action).is_empty() {
             return Ok(());
         }
-        match self.fields(task, scope) {
+        match self.fields(task, &self.with_vars(task, scope).0) {
             Ok(action) => self.made.name(&tasks::makes(&action)),
             Err(_) => {
                 self.made.unclear(&task.origin);

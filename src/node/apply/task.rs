@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::done::{Done, worse};
 use super::{Doing, Run, Walk};
+use crate::node::vars;
 use crate::wire::expr::Scope;
 use crate::wire::plan::{Loop, Status, Task};
 use crate::{Error, Result};
@@ -20,7 +21,7 @@ impl Run<'_> {
             self.name_task(doing, scope)?;
             return Ok(if status == Status::Failed { Walk::Failed } else { Walk::On });
         }
-        let scope = scope.with(&self.registered).with(&task.vars);
+        let scope = scope.with(&self.registered);
         let (status, result) = match self.items(task, &scope) {
             Ok(None) => {
                 let done = self.item(doing, &scope)?;
@@ -87,6 +88,11 @@ impl Run<'_> {
 
     /// The items of a task's loop; `None` for a task without one.
     pub(super) fn items(&self, task: &Task, scope: &Scope) -> Result<Option<Vec<Value>>> {
+        if task.loop_.is_none() {
+            return Ok(None);
+        }
+        // Those that name the item are not needed for the list of items.
+        let (scope, _) = &self.with_vars(task, scope);
         let value = match &task.loop_ {
             None => return Ok(None),
             Some(Loop::Items(items)) => self.engine.render_within(&Value::Array(items.clone()), scope)?,
@@ -101,21 +107,41 @@ impl Run<'_> {
     /// Does a task for one item, as often as `retries` allows, and reports.
     fn item(&mut self, doing: Doing<'_>, scope: &Scope) -> Result<Done> {
         let started = Instant::now();
-        let mut tries = 0;
-        let mut done = loop {
-            let done = match self.attempt(doing, scope) {
-                Ok(done) => done,
-                Err(error) => Done::failed(&error),
-            };
-            if done.status != Status::Failed || tries == doing.task.retries || self.machine.check {
-                break done;
+        let (scope, unresolved) = &self.with_vars(doing.task, scope);
+        let when = doing.task.when.as_ref();
+        let is_wanted = when.map_or(Ok(true), |when| self.engine.is_true(when, scope));
+        let mut done = match (is_wanted, unresolved) {
+            (Ok(false), _) => {
+                self.name_item(doing.task, scope)?;
+                Done::new(Status::Skipped, "")
             }
-            tries += 1;
-            std::thread::sleep(Duration::from_secs(doing.task.delay.into()));
+            (Err(error), _) => Done::failed(&error),
+            (Ok(true), Some(error)) => Done::failed(error),
+            (Ok(true), None) => self.tries(doing, scope),
         };
         ignore(doing.task, &mut done);
         self.report(doing, scope, &done, started.elapsed())?;
         Ok(done)
+    }
+
+    /// The scope with the task's own variables, and what is wrong with one that could not be resolved: a task that is not
+    /// wanted may well name what is not there.
+    pub(super) fn with_vars(&self, task: &Task, scope: &Scope) -> (Scope, Option<Error>) {
+        let mut scope = scope.with(&Default::default());
+        let unresolved = vars::resolve(&self.engine, &mut scope, &task.vars).err();
+        (scope, unresolved)
+    }
+
+    fn tries(&mut self, doing: Doing<'_>, scope: &Scope) -> Done {
+        let mut tries = 0;
+        loop {
+            let done = self.attempt(doing, scope).unwrap_or_else(|error| Done::failed(&error));
+            if done.status != Status::Failed || tries == doing.task.retries || self.machine.check {
+                return done;
+            }
+            tries += 1;
+            std::thread::sleep(Duration::from_secs(doing.task.delay.into()));
+        }
     }
 }
 

@@ -65,6 +65,24 @@ fn conditions_loops_and_results_are_evaluated_on_the_node() {
 }
 
 #[test]
+fn a_tasks_own_variables_are_rendered_for_each_item() {
+    let bench = Bench::new();
+    let looped = json!({"vars": {"path": "/etc/{{ item }}.{{ ending }}", "ending": "conf", "items": "{{ names }}"},
+        "loop": {"expression": "items"}});
+    let steps = vec![
+        task(json!({"set_fact": {"names": ["a", "b"]}}), json!({})),
+        file("{{ path }}", "{{ who }}", looped),
+        // What is not wanted may name what is not there; what is wanted may not.
+        file("{{ path }}", "", json!({"vars": {"path": "{{ none.there }}"}, "when": "false"})),
+        file("{{ path }}", "", json!({"vars": {"path": "{{ none.there }}"}})),
+    ];
+    let (summary, events) = apply_to(&bench, plan(steps, vec![]), &ApplyOptions::default());
+    assert_eq!((summary.changed, summary.skipped, summary.failed), (1, 1, 1), "{events:?}");
+    assert_eq!((bench.read("/etc/a.conf"), bench.read("/etc/b.conf")), ("me".into(), "me".into()));
+    assert!(events.last().unwrap().message.contains("the variable path"), "{events:?}");
+}
+
+#[test]
 fn a_check_tells_what_an_application_does_and_does_none_of_it() {
     let mut bench = Bench::new();
     let steps = vec![
