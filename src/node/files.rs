@@ -85,6 +85,19 @@ impl Draft {
         Ok(OpenDraft { draft: Self { path: path.to_owned(), draft, done: false }, file })
     }
 
+    /// Takes a file of ours that lies elsewhere for the new one: moved here, or copied where it lies on another file system.
+    pub(crate) fn taking(path: &Utf8Path, from: &Utf8Path, attributes: Attributes) -> Result<Self> {
+        let mut draft = Self::begin(path)?;
+        match std::fs::rename(from, &draft.draft.draft) {
+            Ok(()) => draft.file = fs_err::File::open(&draft.draft.draft)?,
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                copy(&mut fs_err::File::open(from)?, &mut draft).with_context(|| format!("writing {path}"))?;
+            }
+            Err(error) => return Err(error).with_context(|| format!("moving {from}")),
+        }
+        draft.finish(attributes)
+    }
+
     /// Where the new file lies for now.
     pub(crate) fn draft_path(&self) -> &Utf8Path {
         &self.draft
@@ -130,6 +143,16 @@ impl Write for OpenDraft {
     fn flush(&mut self) -> std::io::Result<()> {
         self.file.flush()
     }
+}
+
+/// Keeps a copy of the file that was looked at as `seen`; as [`open_seen`], never of another one.
+///
+/// # Errors
+/// As [`open_seen`], and where the copy cannot be written.
+pub(crate) fn back_up(path: &Utf8Path, seen: &std::fs::Metadata, to: &Utf8Path) -> Result<()> {
+    let mut draft = Draft::begin(to)?;
+    copy(&mut open_seen(path, seen)?, &mut draft).with_context(|| format!("copying {path} to {to}"))?;
+    draft.finish(Attributes::of(seen))?.put_in_place()
 }
 
 /// Copies all that there is to read, a piece at a time, and returns its SHA-256 in lower-case hexadecimal digits.

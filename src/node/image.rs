@@ -18,7 +18,8 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What apt resolves names with.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Takes one [`Request::Apply`] from `input`, applies its plan inside `root`, and writes events and a closing reply.
+/// Takes one [`Request::Apply`] from `input`, applies its plan inside `root`, and writes events, what content it lacks, and
+/// a closing reply.
 /// The process is inside that root for the rest of its life.
 ///
 /// # Errors
@@ -38,7 +39,7 @@ fn answer(root: &Utf8Path, input: &mut impl Read, output: &mut impl Write) -> Re
     };
     let _inside = Inside::enter(root)?;
     let paths = Paths::default();
-    session::apply_to(&Machine::new(paths, &options)?, &plan, &options, output)
+    session::apply_to(&Machine::new(paths, &options)?, &plan, &options, input, output)
 }
 
 /// Being inside an image's root. The mounts are this process's own and end with it; files that were put into the root

@@ -138,9 +138,37 @@ fn once<T>(kept: &RefCell<Option<Rc<T>>>, read: impl FnOnce() -> Result<T>) -> R
 /// What one task is given beside its fields.
 pub(crate) struct Inputs {
     /// The content that its template or source gave.
-    pub(crate) content: Option<Vec<u8>>,
+    pub(crate) content: Option<Content>,
     /// When its commands are ended.
     pub(crate) timeout: Option<Duration>,
+}
+
+impl Inputs {
+    /// The content as text or bytes in memory; content that is kept apart is none for what asks this.
+    pub(crate) fn held(&self) -> Option<&[u8]> {
+        match &self.content {
+            Some(Content::Held(content)) => Some(content),
+            _ => None,
+        }
+    }
+}
+
+/// Content of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// In memory.
+    Held(Vec<u8>),
+    /// Too large for that: still with the controller, or among [`crate::node::contents`].
+    Apart(Apart),
+}
+
+/// Content by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Apart {
+    /// Its SHA-256, in hexadecimal.
+    pub(crate) hash: String,
+    /// Its length, in bytes.
+    pub(crate) size: u64,
 }
 
 /// What a change touches, so that the node can take it back by itself.
@@ -166,6 +194,8 @@ pub(crate) struct Change {
     pub(crate) diff: Option<String>,
     /// All that it touches; nothing where that cannot be taken back.
     pub(crate) touches: Vec<Touch>,
+    /// Content that must be on the node before it is applied.
+    pub(crate) needs: Option<Apart>,
     act: Action,
 }
 
@@ -177,7 +207,7 @@ impl Change {
         message: impl Into<String>,
         act: impl FnOnce(&Machine, &mut Output) -> Result<()> + 'static,
     ) -> Self {
-        Self { message: message.into(), diff: None, touches: Vec::new(), act: Box::new(act) }
+        Self { message: message.into(), diff: None, touches: Vec::new(), needs: None, act: Box::new(act) }
     }
 
     /// Adds what differs in a file.
@@ -189,6 +219,12 @@ impl Change {
     /// Says what it touches.
     pub(crate) fn touching(mut self, touch: Touch) -> Self {
         self.touches.push(touch);
+        self
+    }
+
+    /// Says which content must be on the node first.
+    pub(crate) fn needing(mut self, content: Option<&Apart>) -> Self {
+        self.needs = content.cloned();
         self
     }
 

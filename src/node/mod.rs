@@ -8,6 +8,7 @@ pub mod apply;
 mod archive;
 mod boot;
 mod bus;
+mod contents;
 pub mod dpkg;
 pub mod exec;
 pub mod facts;

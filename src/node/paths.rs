@@ -50,6 +50,8 @@ impl Paths {
         node_json = "/etc/stead/node.json";
         /// Everything that the agent remembers.
         state_dir = "/var/lib/stead";
+        /// Content that the controller sent apart from its plan, until the run has used it.
+        content_dir = "/var/lib/stead/content";
         /// Where a file lies while it is fetched.
         fetch_dir = "/var/cache/stead-fetch";
         /// The highest fence that was seen.

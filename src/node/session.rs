@@ -31,7 +31,7 @@ pub fn serve(paths: &Paths, input: &mut impl Read, output: &mut impl Write) -> R
             // What follows a frame that cannot be read cannot be trusted either.
             Err(error) => return frame::write(output, &refused(&error)),
         };
-        let reply = match session.answer(request, output) {
+        let reply = match session.answer(request, input, output) {
             Ok(reply) => reply,
             Err(error) => Reply::Failed { message: error.one_line(), hints: error.hints().to_vec() },
         };
@@ -77,7 +77,7 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn answer(&self, request: Request, output: &mut impl Write) -> Result<Reply> {
+    fn answer(&self, request: Request, input: &mut impl Read, output: &mut impl Write) -> Result<Reply> {
         let paths = self.paths;
         match request {
             Request::Facts => Ok(Reply::Facts { facts: Box::new(facts::gather(paths)?) }),
@@ -107,7 +107,7 @@ impl Session<'_> {
                 let _claim = if options.check { None } else { Some(self.claim()?) };
                 // A session speaks with a running machine; an image's root is entered by `image-apply`.
                 let options = ApplyOptions { image: false, ..options };
-                apply_to(&Machine::new(paths.clone(), &options)?, &plan, &options, output)
+                apply_to(&Machine::new(paths.clone(), &options)?, &plan, &options, input, output)
             }
             Request::Confirm { id } => {
                 let _claim = self.claim()?;
@@ -135,15 +135,16 @@ impl Session<'_> {
     }
 }
 
-/// Applies a plan and tells its events.
+/// Applies a plan, tells its events, and asks for the content that it lacks.
 pub(crate) fn apply_to(
     machine: &Machine,
     plan: &crate::wire::plan::Plan,
     options: &ApplyOptions,
+    input: &mut impl Read,
     output: &mut impl Write,
 ) -> Result<Reply> {
-    let mut teller = Teller::new(output);
-    let applied = apply::apply(machine, plan, options, &mut |event| teller.tell(event));
+    let mut teller = Teller::new(input, output);
+    let applied = apply::apply(machine, plan, options, &mut teller);
     teller.flush()?;
     applied.map(|applied| Reply::Applied { applied })
 }
@@ -294,7 +295,7 @@ mod tests {
         frame::write(output, &greet(&bench.machine.paths, &hello)?)?;
         while let Some(request) = frame::read::<Request>(input)? {
             let Request::Apply { plan, options } = request else { panic!("{request:?}") };
-            let reply = apply_to(&bench.machine, &plan, &options, output)?;
+            let reply = apply_to(&bench.machine, &plan, &options, input, output)?;
             frame::write(output, &reply)?;
         }
         Ok(())

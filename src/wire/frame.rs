@@ -1,9 +1,9 @@
-//! Frames: a length, a flag, and a JSON document, compressed where that pays.
+//! Frames: a length, a flag, and a JSON document or a piece of content, compressed where that pays.
 //!
 //! ```text
 //! u32  length of what follows, big-endian (at most 64 MiB)
-//! u8   0 = plain, 1 = zstd
-//! …    one JSON document
+//! u8   0 = document, 1 = document with zstd, 2 = piece, 3 = piece with zstd
+//! …    one JSON document, or at most 1 MiB of content; a piece of nothing is the content's end
 //! ```
 
 use serde::Serialize;
@@ -15,6 +15,8 @@ use crate::{Error, Result};
 pub const MAX_LEN: usize = 64 << 20;
 /// The most that one frame may hold once decompressed, in bytes.
 const MAX_PLAIN: usize = 256 << 20;
+/// The longest piece of content, in bytes.
+pub const MAX_PIECE: usize = 1 << 20;
 /// Below this size compression costs more than it saves.
 const COMPRESS_FROM: usize = 512;
 /// The length and the flag.
@@ -26,18 +28,36 @@ pub const HEADER_LEN: usize = 5;
 /// Fails where the message is longer than [`MAX_LEN`] allows.
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>> {
     let json = serde_json::to_vec(message).map_err(|error| Error::failed("encoding a frame").because(error))?;
-    let (flag, body) = if json.len() < COMPRESS_FROM { (0, json) } else { (1, zstd::encode_all(&json[..], 3)?) };
+    if json.len() < COMPRESS_FROM { framed(0, &json) } else { framed(1, &zstd::encode_all(&json[..], 3)?) }
+}
+
+/// Encodes a piece of content as one frame. A piece of nothing is the content's end.
+///
+/// # Errors
+/// Fails where the piece is longer than [`MAX_PIECE`].
+pub fn encode_piece(piece: &[u8]) -> Result<Vec<u8>> {
+    if piece.len() > MAX_PIECE {
+        return Err(Error::failed(format!("a piece of {} bytes is longer than {MAX_PIECE}", piece.len())));
+    }
+    let small = if piece.len() < COMPRESS_FROM { None } else { Some(zstd::encode_all(piece, 1)?) };
+    match small.filter(|small| small.len() < piece.len()) {
+        Some(small) => framed(3, &small),
+        None => framed(2, piece),
+    }
+}
+
+fn framed(flag: u8, body: &[u8]) -> Result<Vec<u8>> {
     let length = body.len() + 1;
     if length > MAX_LEN {
         return Err(Error::failed(format!(
             "a frame of {length} bytes is longer than the {MAX_LEN} that a node accepts"
         ))
-        .hint("let the node fetch large content with a `download` task"));
+        .hint("files of more than 1 MiB in the fleet's `files/` are sent apart from the plan; what is too long is the rest"));
     }
     let mut frame = Vec::with_capacity(HEADER_LEN + body.len());
     frame.extend_from_slice(&u32::try_from(length).expect("at most MAX_LEN").to_be_bytes());
     frame.push(flag);
-    frame.extend_from_slice(&body);
+    frame.extend_from_slice(body);
     Ok(frame)
 }
 
@@ -83,7 +103,32 @@ pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 ///
 /// # Errors
 /// Fails where the stream ends inside a frame or the frame is broken.
-pub fn read<T: DeserializeOwned>(reader: &mut impl std::io::Read) -> Result<Option<T>> {
+pub fn read<T: DeserializeOwned>(reader: &mut (impl std::io::Read + ?Sized)) -> Result<Option<T>> {
+    body(reader)?.map(|body| decode(&body)).transpose()
+}
+
+/// Reads a piece of content from a blocking stream; nothing at the content's end.
+///
+/// # Errors
+/// Fails where the stream ends, and where what comes is no piece of content.
+pub fn read_piece(reader: &mut (impl std::io::Read + ?Sized)) -> Result<Vec<u8>> {
+    use std::io::Read;
+    let body = body(reader)?.ok_or_else(|| Error::failed("the stream ended in the middle of a file's content"))?;
+    let mut piece = Vec::new();
+    match body.split_first() {
+        Some((2, bytes)) => piece.extend_from_slice(bytes),
+        Some((3, bytes)) => {
+            zstd::Decoder::new(bytes)?.take(MAX_PIECE as u64 + 1).read_to_end(&mut piece)?;
+        }
+        _ => return Err(Error::failed("a frame that is not a piece of a file's content")),
+    }
+    if piece.len() > MAX_PIECE {
+        return Err(Error::failed("a piece of a file's content is longer than 1 MiB"));
+    }
+    Ok(piece)
+}
+
+fn body(reader: &mut (impl std::io::Read + ?Sized)) -> Result<Option<Vec<u8>>> {
     let mut header = [0; 4];
     let mut have = 0;
     while have < header.len() {
@@ -97,14 +142,14 @@ pub fn read<T: DeserializeOwned>(reader: &mut impl std::io::Read) -> Result<Opti
     }
     let mut body = vec![0; length(header)?];
     reader.read_exact(&mut body)?;
-    decode(&body).map(Some)
+    Ok(Some(body))
 }
 
 /// Writes one frame to a blocking stream and flushes it.
 ///
 /// # Errors
 /// Fails as the stream does.
-pub fn write(writer: &mut impl std::io::Write, message: &impl Serialize) -> Result<()> {
+pub fn write(writer: &mut (impl std::io::Write + ?Sized), message: &impl Serialize) -> Result<()> {
     writer.write_all(&encode(message)?)?;
     writer.flush()?;
     Ok(())
@@ -127,6 +172,21 @@ mod tests {
         fn garbage_is_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = decode::<serde_json::Value>(&bytes);
             let _ = read::<serde_json::Value>(&mut &bytes[..]);
+            let _ = read_piece(&mut &bytes[..]);
+        }
+
+        #[test]
+        fn any_content_survives(content in proptest::collection::vec(any::<u8>(), 0..3000), times in 1..300_usize) {
+            let content = content.repeat(times);
+            let frames = content.chunks(MAX_PIECE).chain([&[][..]]).map(|piece| encode_piece(piece).unwrap());
+            let frames = frames.collect::<Vec<_>>().concat();
+            let (mut rest, mut back) = (&frames[..], Vec::new());
+            loop {
+                let piece = read_piece(&mut rest).unwrap();
+                if piece.is_empty() { break }
+                back.extend(piece);
+            }
+            prop_assert!(back == content && rest.is_empty());
         }
     }
 

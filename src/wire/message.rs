@@ -151,6 +151,14 @@ pub enum Reply {
         /// In their order.
         events: Vec<TaskEvent>,
     },
+    /// The node lacks content that the plan names in [`super::plan::Plan::apart`]. The controller sends it in frames of its
+    /// pieces, ended by one of nothing, and the request goes on.
+    Want {
+        /// The content's SHA-256, in hexadecimal.
+        hash: String,
+        /// How much of it the node has already, in bytes.
+        from: u64,
+    },
     /// A plan was applied.
     Applied {
         /// How it ended.

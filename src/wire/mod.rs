@@ -3,7 +3,8 @@
 //! The node agent is started as `stead-node session` and speaks [`frame`]s on stdin and stdout. The controller's first
 //! frame is a [`message::Hello`]; the agent answers with its own and refuses a lower fence or another protocol. After
 //! that the controller sends [`message::Request`]s, as many as it likes without waiting, and the agent answers each in
-//! order with any number of [`message::Reply::Events`] and exactly one closing reply.
+//! order with any number of [`message::Reply::Events`] and exactly one closing reply. What is too large for a plan the agent
+//! asks for in between ([`message::Reply::Want`]).
 
 pub mod action;
 pub mod envelope;

@@ -29,6 +29,10 @@ pub struct Plan {
     /// Content of files and templates, by the SHA-256 of the content in lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blobs: BTreeMap<String, Blob>,
+    /// The sizes, in bytes, of content that is not in the plan, by its SHA-256: the node asks for what it lacks, when it
+    /// needs it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub apart: BTreeMap<String, u64>,
     /// These are all of the node's playbooks, and all of their tasks: what the node's record of made things has beside
     /// these is left over.
     #[serde(default)]

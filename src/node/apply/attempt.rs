@@ -1,12 +1,13 @@
 //! One attempt at a task, for one item: what does it want changed, and how did that end?
 
+use std::io::Write;
 use std::time::Duration;
 
 use super::done::Done;
 use super::{Doing, Run};
-use crate::node::machine::{Change, Inputs};
+use crate::node::machine::{self, Apart, Change, Inputs};
 use crate::node::made::Made;
-use crate::node::{guard, systemd, tasks};
+use crate::node::{contents, guard, systemd, tasks};
 use crate::wire::action::{Action, Content};
 use crate::wire::expr::Scope;
 use crate::wire::plan::{Status, Task};
@@ -54,7 +55,9 @@ impl Run<'_> {
                 news.push(name);
             }
         }
-        if matches!(action, Action::Package(_) | Action::Command(_) | Action::Download(_) | Action::Archive(_)) {
+        if matches!(action, Action::Package(_) | Action::Command(_) | Action::Download(_) | Action::Archive(_))
+            || changes.iter().any(|change| change.needs.is_some())
+        {
             let started = Done { diff: None, ..Done::new(Status::Started, done.message.clone()) };
             self.report(doing, scope, &started, Duration::ZERO)?;
         }
@@ -64,6 +67,11 @@ impl Run<'_> {
             systemd::catch_up(self.machine)?;
         }
         for change in changes {
+            if let Some(content) = &change.needs {
+                let controller = &mut self.controller;
+                let mut source = |hash: &str, from, to: &mut dyn Write| controller.content(hash, from, to);
+                contents::bring(&self.machine.paths, content, &mut source)?;
+            }
             change.apply(self.machine, &mut done.output)?;
         }
         self.made.add(&play.name, new)?;
@@ -131,8 +139,11 @@ impl Run<'_> {
             Ok(self.engine.render(text, scope)?.into_bytes())
         };
         let content = match task.action.content() {
-            Some(Content::Raw(hash)) => Some(blob(hash)?.0.clone()),
-            Some(Content::Template(hash)) => Some(text(hash)?),
+            Some(Content::Raw(hash)) => Some(match self.plan.apart.get(hash) {
+                Some(&size) => machine::Content::Apart(Apart { hash: hash.to_owned(), size }),
+                None => machine::Content::Held(blob(hash)?.0.clone()),
+            }),
+            Some(Content::Template(hash)) => Some(machine::Content::Held(text(hash)?)),
             None => None,
         };
         let action = self.fields(task, scope)?;

@@ -13,27 +13,46 @@ mod task;
 mod tests;
 mod wait;
 
+use std::io::Write;
+
 use serde_json::Value;
 
 use self::journal::Journal;
 use crate::node::guard::{self, Guard};
 use crate::node::handlers::Handlers;
 use crate::node::machine::Machine;
-use crate::node::{facts, made, systemd, vars};
+use crate::node::{contents, facts, made, systemd, vars};
 use crate::redact::Redactor;
 use crate::wire::expr::{Engine, Scope};
 use crate::wire::plan::{Applied, ApplyOptions, Blob, Facts, PLAN_VERSION, Plan, Play, Step, Summary, Task, TaskEvent};
 use crate::{Error, Result};
 
-/// What takes the events; an error of its own (the controller is gone) ends the run after the task at hand.
-pub type OnEvent<'a> = &'a mut dyn FnMut(TaskEvent) -> Result<()>;
+/// Who a run works for. An error of theirs (the controller is gone) ends the run after the task at hand.
+pub trait Controller {
+    /// Takes an event.
+    ///
+    /// # Errors
+    /// Fails where nobody listens any more.
+    fn tell(&mut self, event: TaskEvent) -> Result<()>;
+
+    /// Writes the content with this SHA-256 of which the plan has the name only, from the given byte on.
+    ///
+    /// # Errors
+    /// Fails where it does not come, or cannot be written.
+    fn content(&mut self, hash: &str, from: u64, to: &mut dyn Write) -> Result<()>;
+}
 
 /// Applies a plan, or with `options.check` tells what it would change.
 ///
 /// # Errors
 /// Fails where the plan is of another version, its variables cannot be resolved, or an event finds no taker. A task
 /// that fails is an event and counts in the summary.
-pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: OnEvent<'_>) -> Result<Applied> {
+pub fn apply(
+    machine: &Machine,
+    plan: &Plan,
+    options: &ApplyOptions,
+    controller: &mut dyn Controller,
+) -> Result<Applied> {
     if plan.version != PLAN_VERSION {
         return Err(Error::failed(format!(
             "the plan is of version {}, and this agent takes version {PLAN_VERSION}",
@@ -67,7 +86,7 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
         guard: Guard::new(options.confirm_within),
         made: made::Record::new(&machine.paths),
         reboot: None,
-        on_event,
+        controller,
     };
     if let Some(what) = taken_back {
         run.report_taken_back(what)?;
@@ -86,8 +105,12 @@ pub fn apply(machine: &Machine, plan: &Plan, options: &ApplyOptions, on_event: O
             }
             run.journal.finish()?;
         }
+        // What came is here when the run is gone on with.
         Walk::Failed => {}
         Walk::Reboot => run.journal.keep_over_boot(&run.redactor)?,
+    }
+    if ended == Walk::On || options.image {
+        contents::forget(&machine.paths)?;
     }
     Ok(Applied { summary: run.summary, reboot: run.reboot, guard: run.guard.end(&machine.paths)?, left_over })
 }
@@ -121,7 +144,7 @@ struct Run<'a> {
     made: made::Record,
     /// Set by a `reboot` task: how long the machine may take, in seconds.
     reboot: Option<u32>,
-    on_event: OnEvent<'a>,
+    controller: &'a mut dyn Controller,
 }
 
 /// How the walk through the steps goes on.

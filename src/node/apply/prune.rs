@@ -62,7 +62,7 @@ impl Run<'_> {
     }
 
     fn report_pruned(&mut self, play: String, done: Done) -> Result<()> {
-        (self.on_event)(TaskEvent {
+        self.controller.tell(TaskEvent {
             play,
             name: "remove what no playbook names any more".to_owned(),
             kind: "prune".to_owned(),

@@ -14,7 +14,7 @@ use crate::wire::plan::{Status, TaskEvent};
 impl Run<'_> {
     /// Tells that changes of an earlier run were taken back, since nobody had confirmed them.
     pub(super) fn report_taken_back(&mut self, what: String) -> Result<()> {
-        (self.on_event)(TaskEvent {
+        self.controller.tell(TaskEvent {
             name: "take back what was not confirmed".to_owned(),
             kind: "guard".to_owned(),
             status: Status::Changed,
@@ -63,6 +63,6 @@ impl Run<'_> {
             diff: done.diff.as_deref().filter(|_| !task.sensitive).map(hide),
             elapsed_ms: elapsed.as_millis().try_into().unwrap_or(u64::MAX),
         };
-        (self.on_event)(event)
+        self.controller.tell(event)
     }
 }

@@ -9,14 +9,58 @@ use crate::wire::plan::Status;
 
 /// Applies a plan, written as JSON with the steps' common parts left out.
 pub(super) fn go(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Applied, Vec<TaskEvent>) {
-    let mut events = Vec::new();
+    let mut desk = Desk::default();
     let plan: Plan = serde_json::from_value(plan).unwrap();
-    let applied = apply(&bench.machine, &plan, options, &mut |event| {
-        events.push(event);
+    let applied = apply(&bench.machine, &plan, options, &mut desk).unwrap();
+    (applied, desk.events)
+}
+
+/// Keeps what it is told, and has one thing to give.
+#[derive(Default)]
+struct Desk {
+    events: Vec<TaskEvent>,
+    content: Vec<u8>,
+    given: usize,
+}
+
+impl Controller for Desk {
+    fn tell(&mut self, event: TaskEvent) -> Result<()> {
+        self.events.push(event);
         Ok(())
-    })
-    .unwrap();
-    (applied, events)
+    }
+
+    fn content(&mut self, _: &str, from: u64, to: &mut dyn Write) -> Result<()> {
+        self.given += 1;
+        Ok(to.write_all(&self.content[usize::try_from(from).unwrap()..])?)
+    }
+}
+
+#[test]
+fn content_that_is_apart_comes_only_where_it_is_not_there_yet() {
+    use sha2::{Digest, Sha256};
+    let mut bench = Bench::new();
+    let mut desk = Desk { content: vec![7; 300_000], ..Desk::default() };
+    let hash = hex::encode(Sha256::digest(&desk.content));
+    let steps = vec![
+        task(json!({"file": {"path": "/etc/big", "source": hash, "mode": "0600"}}), json!({})),
+        task(json!({"file": {"path": "/etc/again", "source": hash, "backup": true}}), json!({})),
+    ];
+    let mut plan = plan(steps, vec![]);
+    plan["apart"] = json!({hash.clone(): 300_000});
+    let plan: Plan = serde_json::from_value(plan).unwrap();
+    std::fs::write(bench.at("/etc/again"), vec![8; 300_000]).unwrap();
+    bench.machine.check = true;
+    let check = ApplyOptions { check: true, ..ApplyOptions::default() };
+    assert_eq!(apply(&bench.machine, &plan, &check, &mut desk).unwrap().summary.changed, 2);
+    assert_eq!(desk.given, 0, "a check needs its hash only");
+    bench.machine.check = false;
+    for (changed, given) in [(2, 2), (0, 2)] {
+        let applied = apply(&bench.machine, &plan, &ApplyOptions::default(), &mut desk).unwrap();
+        assert_eq!((applied.summary.changed, applied.summary.failed, desk.given), (changed, 0, given));
+    }
+    assert!(["/etc/big", "/etc/again"].iter().all(|path| std::fs::read(bench.at(path)).unwrap() == desk.content));
+    assert_eq!(std::fs::read(bench.at("/etc/again.stead~")).unwrap(), vec![8; 300_000]);
+    assert!(!bench.machine.paths.content_dir().exists());
 }
 
 fn apply_to(bench: &Bench, plan: Value, options: &ApplyOptions) -> (Summary, Vec<TaskEvent>) {
@@ -268,7 +312,7 @@ fn another_plan_is_not_gone_on_with() {
     plan["vars"]["flag"] = json!("0");
     let plan: Plan = serde_json::from_value(plan).unwrap();
     let options = ApplyOptions { resume: true, ..ApplyOptions::default() };
-    let error = apply(&bench.machine, &plan, &options, &mut |_| Ok(())).unwrap_err();
+    let error = apply(&bench.machine, &plan, &options, &mut Desk::default()).unwrap_err();
     assert!(error.hints()[0].contains("without `--resume`"), "{error:?}");
 }
 
@@ -285,7 +329,8 @@ fn a_run_that_boots_the_machine_goes_on_after_it() {
     }
     let plan: Plan = serde_json::from_value(plan(steps, vec![])).unwrap();
     let resume = ApplyOptions { resume: true, ..ApplyOptions::default() };
-    let go = |bench: &Bench, options: &ApplyOptions| apply(&bench.machine, &plan, options, &mut |_| Ok(())).unwrap();
+    let go =
+        |bench: &Bench, options: &ApplyOptions| apply(&bench.machine, &plan, options, &mut Desk::default()).unwrap();
     assert_eq!(go(&bench, &ApplyOptions::default()).reboot, Some(60));
     assert!(!bench.at("/etc/0").exists());
     let kept = bench.read("/var/lib/stead/run.jsonl");

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Cursor};
 use super::{check_path, content};
 use crate::error::Context;
 use crate::node::archive::record::{Record, What};
-use crate::node::machine::{Change, Converge, Inputs, Machine};
+use crate::node::machine::{Change, Content, Converge, Inputs, Machine};
 use crate::node::made::Made;
-use crate::node::{archive, files};
+use crate::node::{archive, contents, files};
 use crate::wire::action::{Action, Archive, Presence};
 use crate::{Error, Result};
 
@@ -45,11 +45,16 @@ impl Converge for Archive {
             return Ok(Vec::new());
         }
         let (content, source, name) = (inputs.content.clone(), machine.paths.at(&self.source), name.to_owned());
-        Ok(vec![Change::new(message, move |machine, _| {
+        let needs = match &content {
+            Some(Content::Apart(content)) => Some(content.clone()),
+            _ => None,
+        };
+        let change = Change::new(message, move |machine, _| {
             let gone = || Error::failed("its owner is not there");
             let (attributes, what) = attributes.zip(what).ok_or_else(gone)?;
             let from: Box<dyn BufRead> = match content {
-                Some(content) => Box::new(Cursor::new(content)),
+                Some(Content::Held(content)) => Box::new(Cursor::new(content)),
+                Some(Content::Apart(content)) => Box::new(BufReader::new(contents::open(&machine.paths, &content)?)),
                 None => Box::new(BufReader::new(fs_err::File::open(source)?)),
             };
             let ours = record.map(|record| record.brought).unwrap_or_default();
@@ -63,7 +68,8 @@ impl Converge for Archive {
                 }
                 _ => Ok(()),
             }
-        })])
+        });
+        Ok(vec![change.needing(needs.as_ref())])
     }
 
     fn makes(&self) -> Vec<Made> {
@@ -171,7 +177,7 @@ mod tests {
         let source = hex::encode(Sha256::digest(&content));
         let action: Action = serde_json::from_value(task(json!({"source": source}))).unwrap();
         assert!(matches!(action.content(), Some(crate::wire::action::Content::Raw(hash)) if hash == source));
-        let inputs = Inputs { content: Some(content), timeout: None };
+        let inputs = Inputs { content: Some(Content::Held(content)), timeout: None };
         let changes = super::super::changes(&action, &bench.machine, &inputs).unwrap();
         assert_eq!(changes[0].message, "unpack the fleet's archive to /opt/app");
         changes.into_iter().for_each(|change| change.apply(&bench.machine, &mut Output::default()).unwrap());

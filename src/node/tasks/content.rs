@@ -6,22 +6,35 @@ use camino::Utf8Path;
 
 use super::check_path;
 use crate::error::Context;
+use crate::node::contents;
 use crate::node::exec::Run;
 use crate::node::files::{self, Attributes, Draft};
-use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
+use crate::node::machine::{Apart, Change, Content, Converge, Inputs, Machine, Touch};
 use crate::node::made::Made;
 use crate::wire::action::{Action, File, FileCommon, Presence, Template};
 use crate::{Error, Result};
+
+/// A file of more than this is not shown in a diff, and not held in memory for one; in bytes.
+const MOST_SHOWN: u64 = 8 << 20;
+
+/// What a file is to hold.
+#[derive(Clone, Copy)]
+enum New<'a> {
+    Held(&'a [u8]),
+    Apart(&'a Apart),
+}
 
 impl Converge for File {
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
         let content = match (&self.content, &inputs.content) {
             (Some(_), Some(_)) => return Err(Error::input("give `content` or `source`, not both")),
-            (Some(text), None) => Some(text.as_bytes()),
-            (None, content) => content.as_deref(),
+            (Some(text), None) => Some(New::Held(text.as_bytes())),
+            (None, Some(Content::Held(content))) => Some(New::Held(content)),
+            (None, Some(Content::Apart(content))) => Some(New::Apart(content)),
+            (None, None) => None,
         };
         need_folder(machine, &self.path, self.common.state)?;
-        changes(machine, &self.path, content, &self.common)
+        differences(machine, &self.path, content, &self.common)
     }
 
     fn makes(&self) -> Vec<Made> {
@@ -33,7 +46,7 @@ impl Converge for File {
 impl Converge for Template {
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
         need_folder(machine, &self.path, self.common.state)?;
-        changes(machine, &self.path, inputs.content.as_deref(), &self.common)
+        changes(machine, &self.path, inputs.held(), &self.common)
     }
 
     fn makes(&self) -> Vec<Made> {
@@ -66,20 +79,27 @@ pub(super) fn changes(
     content: Option<&[u8]>,
     wanted: &FileCommon,
 ) -> Result<Vec<Change>> {
+    differences(machine, path, content.map(New::Held), wanted)
+}
+
+fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: &FileCommon) -> Result<Vec<Change>> {
     let place = machine.paths.at(check_path(path)?);
     let found = found(path, &place)?;
+    let file = found.as_ref().filter(|metadata| metadata.is_file());
+    // For a diff; a file that is too large for one is not read into memory.
+    let shown = |file: &std::fs::Metadata| (file.len() <= MOST_SHOWN).then(|| read_seen(&place, file)).transpose();
     if wanted.state == Presence::Absent {
-        let Some(found) = found else { return Ok(Vec::new()) };
-        let old = if found.is_file() { read_seen(&place, &found).ok() } else { None };
+        if found.is_none() {
+            return Ok(Vec::new());
+        }
+        let old = file.and_then(|file| shown(file).ok()?);
         let diff = old.as_deref().and_then(|old| files::diff(path, Some(old), Some(b"")));
         let change = Change::new(format!("remove {path}"), move |_, _| files::remove(&place));
         return Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned()))]);
     }
-    let file = found.as_ref().filter(|metadata| metadata.is_file());
     let had = file.map(Attributes::of);
     let attributes =
         attributes(machine, had, wanted.owner.as_deref(), wanted.group.as_deref(), wanted.mode.as_deref(), 0o644)?;
-    let old = file.map(|file| read_seen(&place, file)).transpose()?;
     let Some(content) = content else {
         return match file {
             Some(file) => Ok(attribute_change(path, &place, file, attributes).into_iter().collect()),
@@ -89,28 +109,54 @@ pub(super) fn changes(
             None => Err(Error::failed(format!("{path} is not there")).hint("give the task `content` or `source`")),
         };
     };
-    if old.as_deref() == Some(content) {
+    let (is_same, diff) = match (content, file) {
+        (New::Held(new), Some(file)) => {
+            let old = shown(file)?;
+            (old.as_deref() == Some(new), old.and_then(|old| files::diff(path, Some(&old), Some(new))))
+        }
+        (New::Held(new), None) => (false, files::diff(path, None, Some(new))),
+        (New::Apart(new), Some(file)) => (holds(&place, file, new)?, None),
+        (New::Apart(_), None) => (false, None),
+    };
+    if is_same {
         return Ok(file.and_then(|file| attribute_change(path, &place, file, attributes)).into_iter().collect());
     }
-    let message = match (&found, &old) {
+    let message = match (&found, file) {
         (None, _) => format!("create {path}"),
         (Some(_), None) => format!("replace {path}, which is no ordinary file"),
         (Some(_), Some(_)) => format!("change {path}"),
     };
-    let diff = files::diff(path, old.as_deref(), Some(content));
-    let (content, validate, backup) = (content.to_vec(), wanted.validate.clone(), wanted.backup);
+    let (seen, validate, backup) = (file.cloned(), wanted.validate.clone(), wanted.backup);
+    let (held, apart) = match content {
+        New::Held(content) => (content.to_vec(), None),
+        New::Apart(content) => (Vec::new(), Some(content.clone())),
+    };
+    let needs = apart.clone();
     let change = Change::new(message, move |machine, _| {
         let attributes = attributes.ok_or_else(|| Error::failed("its owner is not there"))?;
-        let draft = Draft::new(&place, &content, attributes)?;
+        let draft = match apart {
+            Some(apart) => Draft::taking(&place, &contents::place(&machine.paths, &apart), attributes)?,
+            None => Draft::new(&place, &held, attributes)?,
+        };
         if let Some(command) = validate {
             check_with(machine, &command, draft.draft_path(), &place)?;
         }
-        if let (true, Some(old), Some(had)) = (backup, old, had) {
-            files::write(Utf8Path::new(&format!("{place}.stead~")), &old, had)?;
+        if let (true, Some(seen)) = (backup, seen) {
+            files::back_up(&place, &seen, Utf8Path::new(&format!("{place}.stead~")))?;
         }
         draft.put_in_place()
     });
-    Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned()))])
+    Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned())).needing(needs.as_ref())])
+}
+
+/// Whether the file that was looked at as `seen` holds this content.
+fn holds(place: &Utf8Path, seen: &std::fs::Metadata, content: &Apart) -> Result<bool> {
+    if seen.len() != content.size {
+        return Ok(false);
+    }
+    let mut file = files::open_seen(place, seen)?;
+    let hash = files::copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {place}"))?;
+    Ok(hash == content.hash)
 }
 
 /// What is to be changed for a file that is all Stead's: its folder is made where it is missing, and without content the

@@ -24,7 +24,7 @@ const VERSION: u32 = 1;
 impl Converge for Firewall {
     fn changes(&self, machine: &Machine, inputs: &Inputs) -> Result<Vec<Change>> {
         let path = self.path.as_deref().unwrap_or(FILE).to_owned();
-        let text = match (&self.content, &inputs.content) {
+        let text = match (&self.content, inputs.held()) {
             (Some(text), None) => text.as_bytes(),
             (None, Some(text)) => text,
             _ => return Err(Error::input("give `template` or `content`, one of them")),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::node::exec::{Commands, Output, Run};
-use crate::node::machine::Inputs;
+use crate::node::machine::{self, Inputs};
 use crate::node::{Machine, Paths};
 use crate::wire::action::{Action, Content};
 use crate::wire::plan::ApplyOptions;
@@ -108,7 +108,7 @@ fn parse(task: Value) -> (Action, Inputs) {
     let action: Action = serde_json::from_value(task).unwrap();
     // In place of a blob's hash stands the content itself.
     let content = action.content().map(|content| match content {
-        Content::Raw(text) | Content::Template(text) => text.as_bytes().to_vec(),
+        Content::Raw(text) | Content::Template(text) => machine::Content::Held(text.as_bytes().to_vec()),
     });
     (action, Inputs { content, timeout: None })
 }

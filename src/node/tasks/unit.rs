@@ -17,7 +17,7 @@ impl Converge for Unit {
             }
             None => format!("/etc/systemd/system/{unit}"),
         };
-        let text = inputs.content.as_deref().or(self.content.as_ref().map(String::as_bytes));
+        let text = inputs.held().or(self.content.as_ref().map(String::as_bytes));
         if self.state == Presence::Present && text.is_none() {
             return Err(Error::input(format!("the unit {unit} has neither `template` nor `content`")));
         }
