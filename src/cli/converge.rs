@@ -153,7 +153,7 @@ async fn check(args: &Args, env: &Env, choice: &Choice) -> Result<()> {
             progress.begin(&slug);
             let mut on_event = |event| progress.task(&slug, &event);
             let looked = tokio::select! {
-                looked = playbooks::check(&platform, &node, plan, &choice, &mut on_event) => looked,
+                looked = playbooks::check(&platform, &node, &desired.files, plan, &choice, &mut on_event) => looked,
                 () = stop.cancelled() => Err(Error::failed("interrupted")),
             };
             progress.end(&slug);

@@ -13,6 +13,7 @@ use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
 use super::{Diagnostics, Source};
+use crate::error::Context;
 use crate::{Error, Result};
 
 static SHIPPED: [(&str, Dir<'static>); 3] = [
@@ -21,19 +22,63 @@ static SHIPPED: [(&str, Dir<'static>); 3] = [
     ("templates", include_dir!("$CARGO_MANIFEST_DIR/templates")),
 ];
 
-/// The most that a fleet's files may hold together, in bytes: a plan goes to a node in one frame of that size.
+/// The most that a fleet's files may hold together, in bytes, apart from the large ones in `files/`: a plan goes to a node
+/// in one frame of that size.
 pub const MAX_BYTES: u64 = 64 << 20;
+/// From this size on, in bytes, a file in `files/` is kept apart.
+pub const LARGE: u64 = 1 << 20;
 /// What an archive begins with; the number is its format's version.
 const MAGIC: &[u8] = b"stead-files 1\n";
+/// The same, of a set with files that are kept apart.
+const MAGIC_APART: &[u8] = b"stead-files 2\n";
+/// The flag of a file that is kept apart.
+const APART: u8 = 2;
+/// The length of a hash, in hexadecimal digits.
+const HASH_LEN: usize = 64;
 
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// What it holds.
-    pub content: Arc<[u8]>,
+    pub content: Content,
     /// Whether its owner may execute it.
     pub executable: bool,
 }
+
+/// What a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// In memory.
+    Held(Arc<[u8]>),
+    /// Too large for that: only named here. It lies in the fleet's folder, and once the files are published in the store.
+    Apart(Apart),
+}
+
+impl<T: Into<Arc<[u8]>>> From<T> for Content {
+    fn from(content: T) -> Self {
+        Self::Held(content.into())
+    }
+}
+
+/// Content that is kept apart.
+#[derive(Debug, Clone)]
+pub struct Apart {
+    /// Its SHA-256, in lower-case hexadecimal digits.
+    pub hash: String,
+    /// Its length, in bytes.
+    pub size: u64,
+    /// Where it lies.
+    pub from: Utf8PathBuf,
+}
+
+impl PartialEq for Apart {
+    /// Where it lies does not matter.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.hash, self.size) == (&other.hash, other.size)
+    }
+}
+
+impl Eq for Apart {}
 
 /// A fleet's files, by their path within the fleet's folder.
 #[derive(Clone, PartialEq, Eq)]
@@ -81,9 +126,30 @@ impl FileSet {
         super::walk::own_files(dir).map(Self::with_shipped)
     }
 
-    /// A file's content.
+    /// A file's content, unless it is kept apart.
     pub fn get(&self, path: impl AsRef<Utf8Path>) -> Option<&Arc<[u8]>> {
-        self.0.get(path.as_ref()).map(|file| &file.content)
+        match &self.0.get(path.as_ref())?.content {
+            Content::Held(content) => Some(content),
+            Content::Apart(_) => None,
+        }
+    }
+
+    /// Opens content that is kept apart, by its hash. Whoever reads it is to check it against that.
+    ///
+    /// # Errors
+    /// Fails where the set has no such content, or it does not lie where it was.
+    pub fn open_apart(&self, hash: &str) -> Result<std::fs::File> {
+        let (path, apart) = (self.apart().find(|(_, apart)| apart.hash == hash))
+            .ok_or_else(|| Error::failed(format!("the fleet's files have no content {hash}")))?;
+        std::fs::File::open(&apart.from).with_context(|| format!("reading {path} from {}", apart.from))
+    }
+
+    /// The contents that are kept apart.
+    pub fn apart(&self) -> impl Iterator<Item = (&Utf8Path, &Apart)> {
+        self.0.iter().filter_map(|(path, file)| match &file.content {
+            Content::Apart(apart) => Some((path.as_path(), apart)),
+            Content::Held(_) => None,
+        })
     }
 
     /// A file with its mode.
@@ -127,45 +193,60 @@ impl FileSet {
         Ok(zstd::encode_all(&self.encode()[..], 3)?)
     }
 
-    /// The set from its archive.
+    /// The set from its archive; `place` says where content that is kept apart lies, by its hash.
     ///
     /// # Errors
     /// Fails where the archive is broken, or was made by a program whose format this one does not know.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    pub fn from_bytes(bytes: &[u8], place: impl Fn(&str) -> Utf8PathBuf) -> Result<Self> {
         use std::io::Read;
         let mut plain = Vec::new();
         // Paths and lengths come on top of the contents.
         zstd::Decoder::new(bytes)?.take(2 * MAX_BYTES).read_to_end(&mut plain)?;
-        Self::decode(&plain).ok_or_else(|| {
+        Self::decode(&plain, place).ok_or_else(|| {
             Error::failed("the archive of the fleet's files is broken, or was made by a newer program")
                 .hint("run the newest stead that has worked on this fleet, or publish its files again: stead apply")
         })
     }
 
-    /// Sorted by path; each file as its path's length and text, a flag, its content's length and bytes.
+    /// Sorted by path; each file as its path's length and text, flags, its content's length and bytes; of one that is kept
+    /// apart, the hash in place of the bytes.
     fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
+        let magic = if self.apart().next().is_some() { MAGIC_APART } else { MAGIC };
+        let mut out = magic.to_vec();
         for (path, file) in &self.0 {
             out.extend_from_slice(&(path.as_str().len() as u32).to_be_bytes());
             out.extend_from_slice(path.as_str().as_bytes());
-            out.push(u8::from(file.executable));
-            out.extend_from_slice(&(file.content.len() as u64).to_be_bytes());
-            out.extend_from_slice(&file.content);
+            let (flag, size, bytes) = match &file.content {
+                Content::Held(content) => (0, content.len() as u64, &content[..]),
+                Content::Apart(apart) => (APART, apart.size, apart.hash.as_bytes()),
+            };
+            out.push(u8::from(file.executable) | flag);
+            out.extend_from_slice(&size.to_be_bytes());
+            out.extend_from_slice(bytes);
         }
         out
     }
 
-    fn decode(plain: &[u8]) -> Option<Self> {
-        let mut rest = plain.strip_prefix(MAGIC)?;
+    fn decode(plain: &[u8], place: impl Fn(&str) -> Utf8PathBuf) -> Option<Self> {
+        let mut rest = plain.strip_prefix(MAGIC).or_else(|| plain.strip_prefix(MAGIC_APART))?;
         let mut files = BTreeMap::new();
         while !rest.is_empty() {
             let (length, tail) = rest.split_first_chunk::<4>()?;
             let (path, tail) = tail.split_at_checked(u32::from_be_bytes(*length) as usize)?;
             let (&flag, tail) = tail.split_first()?;
             let (length, tail) = tail.split_first_chunk::<8>()?;
-            let (content, tail) = tail.split_at_checked(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+            let size = u64::from_be_bytes(*length);
+            let is_apart = flag & APART != 0;
+            let length = if is_apart { HASH_LEN } else { usize::try_from(size).ok()? };
+            let (content, tail) = tail.split_at_checked(length)?;
+            let content = if is_apart {
+                let hash = std::str::from_utf8(content).ok()?.to_owned();
+                Content::Apart(Apart { size, from: place(&hash), hash })
+            } else {
+                Content::Held(content.into())
+            };
             let path = Utf8PathBuf::from(std::str::from_utf8(path).ok()?);
-            files.insert(path, File { content: content.into(), executable: flag == 1 });
+            files.insert(path, File { content, executable: flag & 1 != 0 });
             rest = tail;
         }
         Some(Self(files))
@@ -206,14 +287,18 @@ mod tests {
     #[test]
     fn an_archive_gives_the_same_set_and_the_same_bytes() {
         let mut set = FileSet::with_shipped([("stead.yaml".into(), file("fleet: {}"))]);
+        let nowhere = |_: &str| Utf8PathBuf::new();
         let bytes = set.to_bytes().unwrap();
         assert_eq!(bytes, set.clone().to_bytes().unwrap());
-        assert_eq!(FileSet::from_bytes(&bytes).unwrap(), set);
+        assert_eq!(FileSet::from_bytes(&bytes, nowhere).unwrap(), set);
         let digest = set.digest();
         set.0.get_mut(Utf8Path::new("stead.yaml")).unwrap().executable = true;
         assert_ne!(set.digest(), digest);
+        let apart = Apart { hash: "a".repeat(HASH_LEN), size: 1 << 40, from: "x".into() };
+        set.0.insert("files/big".into(), File { content: Content::Apart(apart), executable: true });
+        assert_eq!(FileSet::from_bytes(&set.to_bytes().unwrap(), nowhere).unwrap(), set);
         for cut in 0..bytes.len() {
-            assert!(FileSet::from_bytes(&bytes[..cut]).is_err(), "cut at {cut}");
+            assert!(FileSet::from_bytes(&bytes[..cut], nowhere).is_err(), "cut at {cut}");
         }
     }
 

@@ -19,7 +19,7 @@ mod workspace;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source, Span};
-pub use files::FileSet;
+pub use files::{Content, FileSet};
 pub use init::init;
 pub use load::load;
 pub use model::{

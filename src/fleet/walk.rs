@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use sha2::{Digest, Sha256};
 
-use super::files::{File, MAX_BYTES};
+use super::files::{Apart, Content, File, LARGE, MAX_BYTES};
 use super::{Diagnostics, Node, Source, Value, glob, yaml};
 use crate::error::Context;
 use crate::{Error, Result};
 
 /// The folders that are read with all that is in them.
-const FOLDERS: [&str; 4] = ["files", "images", "playbooks", "templates"];
+const FOLDERS: [&str; 4] = [FILES, "images", "playbooks", "templates"];
+/// The folder whose large files are kept apart.
+const FILES: &str = "files";
 /// Folders that hold what must not get into a revision.
 const PRIVATE: [&str; 2] = ["keys", "secrets"];
 /// Deeper folders are taken for a loop of symbolic links.
@@ -28,8 +31,8 @@ pub(super) fn own_files(dir: &Utf8Path) -> Result<BTreeMap<Utf8PathBuf, File>> {
     let root = dir.canonicalize_utf8().with_context(|| format!("reading {dir}"))?;
     let mut walk = Walk { root, files: BTreeMap::new(), bytes: 0 };
     walk.file(MAIN.into())?;
-    let main = String::from_utf8_lossy(&walk.files[Utf8Path::new(MAIN)].content).into_owned();
-    for include in includes(&main) {
+    let main = fs_err::read(walk.root.join(MAIN))?;
+    for include in includes(&String::from_utf8_lossy(&main)) {
         walk.include(&include)?;
     }
     for folder in FOLDERS {
@@ -38,6 +41,13 @@ pub(super) fn own_files(dir: &Utf8Path) -> Result<BTreeMap<Utf8PathBuf, File>> {
         }
     }
     Ok(walk.files)
+}
+
+/// Names a large file's content, a piece of it at a time in memory.
+fn apart(full: &Utf8Path) -> Result<Apart> {
+    let mut hash = Sha256::new();
+    let size = std::io::copy(&mut fs_err::File::open(full)?, &mut hash).with_context(|| format!("reading {full}"))?;
+    Ok(Apart { hash: hex::encode(hash.finalize()), size, from: full.to_owned() })
 }
 
 /// What `include` names, as far as it can be made out: mistakes in it are the loader's to report.
@@ -125,6 +135,12 @@ impl Walk {
         self.inside(&path)?;
         let full = self.root.join(&path);
         let metadata = fs_err::metadata(&full)?;
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        if metadata.len() >= LARGE && path.starts_with(FILES) {
+            let content = Content::Apart(apart(&full)?);
+            self.files.insert(path, File { content, executable });
+            return Ok(());
+        }
         self.bytes += metadata.len();
         if self.bytes > MAX_BYTES && !self.files.contains_key(&path) {
             return Err(Error::input(format!(
@@ -132,11 +148,10 @@ impl Walk {
                 MAX_BYTES >> 20,
                 metadata.len() >> 10
             ))
-            .hint("keep large files out of the fleet's folder, and let nodes fetch them with a `download` task"));
+            .hint("put large files into files/, where they are kept apart, or let nodes fetch them with a `download` task"));
         }
-        let executable = metadata.permissions().mode() & 0o100 != 0;
-        let content = fs_err::read(&full)?;
-        self.files.insert(path, File { content: content.into(), executable });
+        let content = fs_err::read(&full)?.into();
+        self.files.insert(path, File { content, executable });
         Ok(())
     }
 
@@ -214,9 +229,17 @@ mod tests {
 
     #[test]
     fn a_fleet_that_is_too_large_says_which_file() {
-        let (_dir, root) = fleet(&[(MAIN, ""), ("files/big", "")]);
-        std::fs::File::options().write(true).open(root.join("files/big")).unwrap().set_len(MAX_BYTES + 1).unwrap();
-        assert!(own_files(&root).unwrap_err().to_string().contains("files/big"));
+        let (_dir, root) = fleet(&[(MAIN, ""), ("files/big", ""), ("templates/big", "")]);
+        let grow = |name: &str| {
+            let file = std::fs::File::options().write(true).open(root.join(name)).unwrap();
+            file.set_len(MAX_BYTES + 1).unwrap();
+        };
+        grow("files/big");
+        let files = own_files(&root).unwrap();
+        let Content::Apart(apart) = &files[Utf8Path::new("files/big")].content else { panic!("held in memory") };
+        assert_eq!(apart.size, MAX_BYTES + 1);
+        grow("templates/big");
+        assert!(own_files(&root).unwrap_err().to_string().contains("templates/big"));
     }
 
     #[test]

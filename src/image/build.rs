@@ -20,6 +20,7 @@ use super::stop::Stop;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::error::Context;
+use crate::fleet::FileSet;
 use crate::fleet::scalar::Bytes;
 use crate::wire::plan::{Plan, Status, TaskEvent};
 use crate::{Error, Result};
@@ -76,6 +77,8 @@ pub struct Inputs {
     pub definition: Definition,
     /// The definition's overlay and playbooks, compiled.
     pub plan: Plan,
+    /// The fleet's files, with the content that the plan only names.
+    pub files: FileSet,
     /// The programs for its architecture.
     pub programs: Programs,
 }
@@ -197,7 +200,8 @@ impl<'a> Builder<'a> {
                 }
             };
             let below = [packages.clone()];
-            let (program, agent, plan) = (&self.config.program, &inputs.programs.node, &inputs.plan);
+            let (program, agent) = (&self.config.program, &inputs.programs.node);
+            let plan = (&inputs.plan, &inputs.files);
             stage::apply(program, agent, plan, &below, building, &self.stop, &mut on_event).map(|_| ())
         })?;
         let agent = self.layer("agent", &keys.agent, inputs, progress, &mut made, |building| {

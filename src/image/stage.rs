@@ -1,5 +1,6 @@
 //! Applying playbooks inside an image's root: the node agent, in an overlay, without SSH and without a running systemd.
 
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -9,13 +10,14 @@ use super::layers::Building;
 use super::programs::Program;
 use super::stop::Stop;
 use crate::error::Context;
+use crate::fleet::FileSet;
 use crate::playbook::Report;
 use crate::wire::frame;
 use crate::wire::message::Reply;
 use crate::wire::plan::{ApplyOptions, Plan, Summary, TaskEvent};
 use crate::{Error, Result};
 
-/// Applies `plan` to the layers `below` (topmost first) and lets the changes become the layer in `building`.
+/// Applies a plan, with the files that it names content of, to the layers `below` (topmost first) and lets the changes become the layer in `building`.
 ///
 /// `program` is this program: mounting needs a process with one thread, so it starts itself as a small helper.
 ///
@@ -24,7 +26,7 @@ use crate::{Error, Result};
 pub fn apply(
     program: &Utf8Path,
     agent: &Program,
-    plan: &Plan,
+    (plan, files): (&Plan, &FileSet),
     below: &[Utf8PathBuf],
     building: &Building,
     stop: &Stop,
@@ -53,8 +55,7 @@ pub fn apply(
         plan: Box::new(plan.clone()),
         options: ApplyOptions { image: true, ..ApplyOptions::default() },
     };
-    let sent = frame::write(&mut stdin, &request);
-    drop(stdin);
+    let mut sent = frame::write(&mut stdin, &request);
     let mut report = Report::default();
     let outcome = loop {
         match frame::read::<Reply>(&mut stdout) {
@@ -62,6 +63,7 @@ pub fn apply(
                 events.iter().for_each(&mut *on_event);
                 events.into_iter().for_each(|event| report.take(event));
             }
+            Ok(Some(Reply::Want { hash, from })) => sent = sent.and_then(|()| send(files, &hash, from, &mut stdin)),
             Ok(Some(Reply::Applied { applied })) => break Some(Ok(applied.summary)),
             Ok(Some(Reply::Failed { message, hints } | Reply::Refused { message, hints })) => {
                 break Some(Err(hints.into_iter().fold(Error::failed(message), Error::hint)));
@@ -73,6 +75,7 @@ pub fn apply(
             Err(error) => break Some(Err(error)),
         }
     };
+    drop(stdin);
     // Ends with the last process that holds the pipe, so that nobody writes into the layer any more.
     let said = said.join().unwrap_or_default();
     let status = running.wait()?;
@@ -84,4 +87,18 @@ pub fn apply(
             text => Error::failed(error.one_line()).because(text),
         })?;
     report.finish(summary)
+}
+
+/// Sends the agent content that the plan only names.
+fn send(files: &FileSet, hash: &str, from: u64, to: &mut impl Write) -> Result<()> {
+    let mut file = files.open_apart(hash)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut piece = vec![0; frame::MAX_PIECE];
+    loop {
+        let length = file.read(&mut piece)?;
+        to.write_all(&frame::encode_piece(&piece[..length])?)?;
+        if length == 0 {
+            return Ok(to.flush()?);
+        }
+    }
 }

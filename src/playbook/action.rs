@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::load::Loader;
 use super::names;
 use super::types::{FieldSpec, Shape, TypeSpec};
-use crate::fleet::Field;
+use crate::fleet::{Content, Field};
 use crate::wire::action::{Action, SetFact};
 use crate::wire::expr::Engine;
 
@@ -134,11 +134,17 @@ impl Loader<'_> {
     /// The hash of a file's content.
     fn source_file(&mut self, field: Field<'_>) -> Option<String> {
         let path = field.inner_path()?;
-        let Some(content) = self.files.get(path) else {
-            field.unknown("file", self.files.list("files"));
-            return None;
-        };
-        Some(self.plan.add_blob(content.to_vec()))
+        match self.files.file(path).map(|file| &file.content) {
+            Some(Content::Held(content)) => Some(self.plan.add_blob(content.to_vec())),
+            Some(Content::Apart(content)) => {
+                self.plan.apart.insert(content.hash.clone(), content.size);
+                Some(content.hash.clone())
+            }
+            None => {
+                field.unknown("file", self.files.list("files"));
+                None
+            }
+        }
     }
 
     /// The hash of a template's text.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::ssh::NodeSession;
-use crate::ssh::session::out_of_turn;
+use crate::ssh::session::{Contents, out_of_turn};
 use crate::wire::message::{Reply, Request};
 use crate::wire::plan::{ApplyOptions, Guarded, Plan, Summary, TaskEvent};
 use crate::{Error, Kind, Result};
@@ -54,6 +54,7 @@ pub async fn run(
     mut session: NodeSession,
     plan: Plan,
     mut options: ApplyOptions,
+    contents: Contents<'_>,
     dial: &dyn Dial,
     on_event: &mut (dyn FnMut(TaskEvent) + Send),
 ) -> Result<(NodeSession, Ran)> {
@@ -61,7 +62,7 @@ pub async fn run(
     let mut ran = Ran { taken_back, ..Ran::default() };
     for _ in 0..MOST_BOOTS {
         let request = Request::Apply { plan: Box::new(plan.clone()), options: options.clone() };
-        let reply = session.request(request, on_event).await?;
+        let reply = session.request_with(request, contents, on_event).await?;
         let Reply::Applied { applied } = reply else { return Err(out_of_turn(&reply)) };
         ran.summary = applied.summary;
         ran.left_over = applied.left_over;

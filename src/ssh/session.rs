@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::agent::MISSING;
 use super::client::Client;
@@ -15,6 +16,8 @@ use crate::{Error, Result};
 
 /// How long an agent may take to end once it was told that nothing more comes.
 const PARTING: Duration = Duration::from_secs(5);
+/// How much of a file's content goes into one frame, in bytes.
+const PIECE: usize = 256 << 10;
 /// The length before a frame, in bytes.
 const LENGTH_LEN: usize = 4;
 /// The most that may wait unread: one frame, and what came along with its end.
@@ -29,6 +32,9 @@ pub struct NodeSession {
     /// come must not be taken for that of the next request.
     busy: bool,
 }
+
+/// Opens content by its SHA-256, in hexadecimal.
+pub type Contents<'a> = &'a (dyn Fn(&str) -> Result<std::fs::File> + Send + Sync);
 
 /// How the start of an agent ended.
 pub(super) enum Opened {
@@ -88,6 +94,20 @@ impl NodeSession {
     /// Fails where the node says that the request failed (with the node's own words and hints), or where the connection is
     /// lost.
     pub async fn request(&mut self, request: Request, on_event: &mut (dyn FnMut(TaskEvent) + Send)) -> Result<Reply> {
+        let none = |_: &str| Err(Error::failed("the node asks for content that it was not told of"));
+        self.request_with(request, &none, on_event).await
+    }
+
+    /// As [`NodeSession::request`], and sends the node what content it asks for.
+    ///
+    /// # Errors
+    /// As [`NodeSession::request`], and where there is no such content.
+    pub async fn request_with(
+        &mut self,
+        request: Request,
+        contents: Contents<'_>,
+        on_event: &mut (dyn FnMut(TaskEvent) + Send),
+    ) -> Result<Reply> {
         if self.busy {
             return Err(Error::failed(format!("the session with {} was left in the middle of a request", self.client))
                 .hint("run the same command again"));
@@ -116,6 +136,9 @@ impl NodeSession {
             };
             match reply {
                 Reply::Events { events } => events.into_iter().for_each(&mut *on_event),
+                Reply::Want { hash, from } => {
+                    self.send_content(contents(&hash)?, from).await?;
+                }
                 Reply::Failed { message, hints } => {
                     self.busy = false;
                     return Err(told(message, hints));
@@ -129,6 +152,28 @@ impl NodeSession {
                     self.busy = false;
                     return Ok(reply);
                 }
+            }
+        }
+    }
+
+    /// Sends a file's content from a byte on, a piece of it at a time in memory.
+    async fn send_content(&mut self, file: std::fs::File, from: u64) -> Result<()> {
+        let mut file = tokio::fs::File::from_std(file);
+        file.seek(std::io::SeekFrom::Start(from)).await?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let mut length = 0;
+            // A file is read in small pieces, and each frame costs a little.
+            while length < PIECE {
+                match file.read(&mut piece[length..]).await? {
+                    0 => break,
+                    more => length += more,
+                }
+            }
+            let sent = self.process.send(frame::encode_piece(&piece[..length])?.into()).await;
+            // Where the agent has ended, what it said last tells why; that is read next.
+            if length == 0 || sent.is_err() {
+                return Ok(());
             }
         }
     }

@@ -9,14 +9,18 @@ use camino::{Utf8Path, Utf8PathBuf};
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 
 use super::private::private_dir;
 use super::text::text_column;
 use crate::error::Context;
 use crate::{Error, Result, ownership};
+
+/// How much of a file is in memory at a time, in bytes.
+const PIECE: usize = 1 << 20;
 
 /// A blob's name: the SHA-256 of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -103,6 +107,44 @@ impl Blobs {
         Ok(key)
     }
 
+    /// Keeps a file's bytes, a piece of them at a time in memory; they are on disk when this returns. The file must hold what
+    /// the key names.
+    ///
+    /// # Errors
+    /// Fails where the file cannot be read or holds something else, and where the folder cannot be written.
+    pub async fn put_file(&self, key: &BlobKey, file: &Utf8Path) -> Result<()> {
+        if self.exists(key).await? {
+            return Ok(());
+        }
+        let reading = || format!("keeping {file} in {}", self.dir);
+        let mut from = tokio::fs::File::open(file).await.with_context(reading)?;
+        let upload = self.store.put_multipart(&key.path()).await.map_err(|error| failed(&reading(), error))?;
+        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
+        let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
+        loop {
+            let length = from.read(&mut piece).await.with_context(reading)?;
+            if length == 0 {
+                break;
+            }
+            hash.update(&piece[..length]);
+            upload.wait_for_capacity(1).await.map_err(|error| failed(&reading(), error))?;
+            upload.write(&piece[..length]);
+        }
+        if hex::encode(hash.finalize()) != key.0 {
+            upload.abort().await.map_err(|error| failed(&reading(), error))?;
+            return Err(
+                Error::failed(format!("{file} was changed while it was read")).hint("run the same command again")
+            );
+        }
+        upload.finish().await.map_err(|error| failed(&reading(), error))?;
+        self.sync(key).await
+    }
+
+    /// Where a blob lies. Whoever reads it is to check it against its name.
+    pub fn file(&self, key: &BlobKey) -> Utf8PathBuf {
+        self.dir.join(key.path().as_ref())
+    }
+
     /// A blob's bytes, checked against its name.
     ///
     /// # Errors
@@ -155,7 +197,7 @@ impl Blobs {
     /// `object_store` renames without a sync; a record that names the blob must not survive a power cut that the blob
     /// does not.
     async fn sync(&self, key: &BlobKey) -> Result<()> {
-        let file = self.dir.join(key.path().as_ref());
+        let file = self.file(key);
         let synced = tokio::task::spawn_blocking(move || {
             let folder = file.parent().unwrap_or(&file);
             ownership::inherit(folder)?;
@@ -204,6 +246,17 @@ mod tests {
         blobs.delete(&key).await.unwrap();
         assert!(!blobs.exists(&key).await.unwrap());
         assert!(blobs.get(&key).await.unwrap_err().to_string().contains("not there"));
+
+        let file = Utf8PathBuf::from_path_buf(dir.path().join("file")).unwrap();
+        let content = vec![7; 3 * PIECE + 5];
+        std::fs::write(&file, &content).unwrap();
+        let key = BlobKey::of(&content);
+        blobs.put_file(&key, &file).await.unwrap();
+        blobs.put_file(&key, &file).await.unwrap();
+        assert_eq!(blobs.get(&key).await.unwrap(), content);
+        let other = BlobKey::of(b"other");
+        assert!(blobs.put_file(&other, &file).await.unwrap_err().to_string().contains("changed while"));
+        assert!(!blobs.exists(&other).await.unwrap());
         assert!("../../etc/passwd".parse::<BlobKey>().is_err());
     }
 }

@@ -9,6 +9,7 @@ mod crash;
 mod fleet;
 mod flows;
 mod guard;
+mod large;
 mod main_job;
 mod secret;
 mod suites;

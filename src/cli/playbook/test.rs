@@ -209,7 +209,7 @@ impl Bench<'_> {
         let node = node.ok_or_else(|| Error::failed("the test's node is gone"))?;
         let platform = self.env.platform(&self.held.place)?;
         let mut on_event = |event: TaskEvent| work.progress.task(SLUG, &event);
-        playbooks::run_beside(&platform, &node, plan, check, &mut on_event).await
+        playbooks::run_beside(&platform, &node, &self.held.place.desired.files, plan, check, &mut on_event).await
     }
 
     fn unchanged(&self, output: &Output, when: &str) -> Result<()> {

@@ -94,7 +94,7 @@ pub fn inputs(config: &Config, desired: &Desired, name: &str) -> Result<Inputs> 
     let definition = Definition::load(&desired.files, name)?;
     let programs = Programs::load(&config.agents_dir, &definition.arch)?;
     let plan = crate::image::plan::compile(&desired.files, &definition)?;
-    Ok(Inputs { definition, plan, programs })
+    Ok(Inputs { definition, plan, files: desired.files.clone(), programs })
 }
 
 /// Builds an image from what is declared, or finds it; `stop` ends it early.

@@ -110,10 +110,11 @@ impl Platform {
             .revision(id)
             .await?
             .ok_or_else(|| Error::failed(format!("the store has no revision {id}")))?;
-        let bytes = store.blobs().get(&record.blob).await?;
-        let desired = Arc::new(
-            Desired::load(FileSet::from_bytes(&bytes)?).with_context(|| format!("revision {}", record.number))?,
-        );
+        let blobs = store.blobs();
+        let bytes = blobs.get(&record.blob).await?;
+        let place = |hash: &str| hash.parse().map(|key| blobs.file(&key)).unwrap_or_default();
+        let files = FileSet::from_bytes(&bytes, place)?;
+        let desired = Arc::new(Desired::load(files).with_context(|| format!("revision {}", record.number))?);
         revisions.insert(id, desired.clone());
         Ok(desired)
     }

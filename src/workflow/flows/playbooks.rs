@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Choice, Desired, Params, Platform, node, platform};
 use crate::audit::Entry;
-use crate::fleet::Vars;
+use crate::fleet::{FileSet, Vars};
 use crate::playbook::run::{self, Dial, Ran};
 use crate::playbook::{self, Report};
 use crate::ssh::NodeSession;
@@ -64,7 +64,8 @@ impl Step<Platform> for Playbooks {
             cx.task(event.clone());
             report.take(event);
         };
-        let (session, ran) = run::run(session, plan, choice.options(), &dial, &mut on_event).await?;
+        let contents = |hash: &str| desired.files.open_apart(hash);
+        let (session, ran) = run::run(session, plan, choice.options(), &contents, &dial, &mut on_event).await?;
         let summary = report.finish(ran.summary).map_err(|error| explain(error, &ran, &params.slug))?;
         platform.keep(record.id, cx.fence(), session);
         node::update(cx, move |node| {
@@ -119,12 +120,13 @@ impl Dial for Redial<'_> {
 pub async fn check(
     platform: &Platform,
     node: &Node,
+    files: &FileSet,
     plan: Plan,
     choice: &Choice,
     on_event: &mut (dyn FnMut(TaskEvent) + Send),
 ) -> Result<Output> {
     let options = ApplyOptions { check: true, resume: false, ..choice.options() };
-    beside(platform, node, None, plan, options, on_event).await
+    beside(platform, node, None, files, plan, options, on_event).await
 }
 
 /// Runs a plan beside the workflows, under the fence that the node has: for those who look, and where nothing is to be
@@ -135,18 +137,20 @@ pub async fn check(
 pub async fn run_beside(
     platform: &Platform,
     node: &Node,
+    files: &FileSet,
     plan: Plan,
     check: bool,
     on_event: &mut (dyn FnMut(TaskEvent) + Send),
 ) -> Result<Output> {
     let fence = (!check).then_some(node.fence);
-    beside(platform, node, fence, plan, ApplyOptions { check, ..ApplyOptions::default() }, on_event).await
+    beside(platform, node, fence, files, plan, ApplyOptions { check, ..ApplyOptions::default() }, on_event).await
 }
 
 async fn beside(
     platform: &Platform,
     node: &Node,
     fence: Option<u64>,
+    files: &FileSet,
     plan: Plan,
     options: ApplyOptions,
     on_event: &mut (dyn FnMut(TaskEvent) + Send),
@@ -158,7 +162,8 @@ async fn beside(
         on_event(event.clone());
         report.take(event);
     };
-    let (_, ran) = run::run(session, plan, options, &dial, &mut both).await?;
+    let contents = |hash: &str| files.open_apart(hash);
+    let (_, ran) = run::run(session, plan, options, &contents, &dial, &mut both).await?;
     let summary = report.finish(ran.summary)?;
     Ok(Output { summary, left_over: ran.left_over, taken_back: ran.taken_back })
 }
