@@ -23,6 +23,8 @@ pub struct Config {
     pub root: bool,
     /// Who runs it, for the audit log: the user behind `sudo`, else the user.
     pub user: String,
+    /// Where an SSH agent listens that holds the operator's keys: `SSH_AUTH_SOCK`.
+    pub ssh_agent: Option<Utf8PathBuf>,
     /// Where the engine is to die, for tests of what a crash leaves behind: `STEAD_FAULT`. Ignored by release builds.
     pub fault: Option<String>,
 }
@@ -67,7 +69,8 @@ impl Config {
             uid => format!("uid-{uid}"),
         });
         let fault = std::env::var("STEAD_FAULT").ok();
-        Ok(Self { cache_dir, run_dir, agents_dir, program, root, user, fault })
+        let ssh_agent = var("SSH_AUTH_SOCK")?;
+        Ok(Self { cache_dir, run_dir, agents_dir, program, root, user, ssh_agent, fault })
     }
 }
 

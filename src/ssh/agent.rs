@@ -4,7 +4,7 @@ use bytes::Bytes;
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
 
-use super::client::Client;
+use super::client::{Client, Output};
 use super::process::Process;
 use super::session::{NodeSession, Opened};
 use crate::error::Context;
@@ -106,6 +106,19 @@ sync "$dir""#;
         let error =
             Error::failed(format!("the node agent could not be brought to {self}")).because(output.stderr.clone());
         Err(self.with_reason(error, &output.stderr, output.status))
+    }
+
+    /// Runs a shell script as root, with these words as `$0`, `$1`, …, and `stdin` as its standard input.
+    ///
+    /// # Errors
+    /// As [`Client::exec`], and where the user may not become root. A script that fails is no error here.
+    pub async fn exec_as_root(&self, script: &str, words: &[&str], stdin: impl Into<Bytes>) -> Result<Output> {
+        let output = self.exec(&self.as_root(script, words), stdin).await?;
+        if output.stderr.contains("sudo: ") && output.status != Some(0) {
+            let error = Error::failed(format!("{self} may not become root")).because(output.stderr.trim());
+            return Err(self.with_reason(error, &output.stderr, output.status));
+        }
+        Ok(output)
     }
 
     /// A command that runs a script with these words as `$0`, `$1`, … as root.

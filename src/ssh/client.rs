@@ -3,20 +3,19 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use russh::client::{Config, Handle, Handler, connect_stream};
-use russh::keys::{Algorithm, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use russh::{Disconnect, Preferred};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::process::Process;
-use super::{ConnectError, HostKeys, Target};
-use crate::keypair::{self, PrivateKey, PublicKey};
+use super::way::{self, Stream};
+use super::{ConnectError, HostKeys, Login, Target};
+use crate::keypair::PublicKey;
 use crate::{Error, Result};
 
 /// How much a node may send on a channel before it waits for us, in bytes. A plan's events and an exported file must
@@ -61,26 +60,39 @@ pub struct Output {
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle<Checker>>,
-    at: SocketAddr,
+    at: String,
     user: String,
     host_key: PublicKey,
+    /// The connection that this one goes through; it ends with this one.
+    _via: Option<Box<Client>>,
 }
 
 impl Client {
-    /// Connects to the first address that answers, and logs in.
+    /// Connects to the first address that answers, through the machines on the way where there are any, and logs in.
     ///
     /// # Errors
     /// Fails as [`ConnectError`] tells. A wrong host key on any address ends the attempt; an address that does not answer
     /// leads to the next, and where none does, the first one's error is given.
     pub async fn connect(
         target: &Target,
-        key: &PrivateKey,
+        login: &Login,
         accepted: &HostKeys,
         timeouts: &Timeouts,
     ) -> Result<Client, ConnectError> {
+        if !target.via.is_empty() {
+            let host = target.seen_from_hop().ok_or(ConnectError::NoAddress)?;
+            let hop = way::through(&target.via, timeouts).await?;
+            let at = way::place(&host, target.port);
+            let stream = way::forward(&hop, &host, target.port, timeouts).await?;
+            return log_in(stream, at, &target.user, login, accepted, timeouts, Some(hop)).await;
+        }
         let mut first = None;
         for at in target.sockets() {
-            match connect_to(at, &target.user, key, accepted, timeouts).await {
+            let attempt = async {
+                let socket = way::direct(at, timeouts).await?;
+                log_in(socket, at.to_string(), &target.user, login, accepted, timeouts, None).await
+            };
+            match attempt.await {
                 Ok(client) => return Ok(client),
                 Err(error) if error.is_transient() => {
                     tracing::debug!(%at, %error, "no connection");
@@ -99,7 +111,7 @@ impl Client {
     /// deadline.
     pub async fn connect_when_up(
         target: &Target,
-        key: &PrivateKey,
+        login: &Login,
         accepted: &HostKeys,
         timeouts: &Timeouts,
         deadline: Instant,
@@ -111,7 +123,7 @@ impl Client {
                 handshake: timeouts.handshake.min(left),
                 keepalive: timeouts.keepalive,
             };
-            match Self::connect(target, key, accepted, &attempt).await {
+            match Self::connect(target, login, accepted, &attempt).await {
                 Err(error) if error.is_transient() && Instant::now() + POLL < deadline => sleep(POLL).await,
                 result => return result,
             }
@@ -146,11 +158,6 @@ impl Client {
         &self.user
     }
 
-    /// The address that answered.
-    pub fn address(&self) -> SocketAddr {
-        self.at
-    }
-
     /// Ends the connection, and with it everything that still runs over it.
     pub async fn close(self) {
         // Where the connection is gone already, there is nothing to end.
@@ -168,63 +175,46 @@ impl std::fmt::Display for Client {
     }
 }
 
-async fn connect_to(
-    at: SocketAddr,
+/// Has the peer prove its host key, and logs in.
+pub(super) async fn log_in(
+    stream: impl Stream + 'static,
+    at: String,
     user: &str,
-    key: &PrivateKey,
+    login: &Login,
     accepted: &HostKeys,
     timeouts: &Timeouts,
+    via: Option<Client>,
 ) -> Result<Client, ConnectError> {
-    let socket = within(at, timeouts.connect, "connecting", TcpStream::connect(at))
-        .await?
-        .map_err(|error| from_io(at, error, "connecting"))?;
-    // A failure costs speed, nothing else.
-    let _ = socket.set_nodelay(true);
     let presented = Arc::new(Mutex::new(None));
     let checker = Checker { accepted: accepted.clone(), presented: presented.clone() };
     let presented = move || presented.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let log_in = async {
+    let logged_in = async {
         let config = Arc::new(config(accepted, timeouts));
-        let connected = connect_stream(config, socket, checker).await;
+        let connected = connect_stream(config, stream, checker).await;
         let mut handle = connected.map_err(|error| match presented() {
-            Some(key) if !accepted.contains(&key) => {
-                ConnectError::WrongHostKey { at, presented: Box::new(key), expected: accepted.fingerprints() }
-            }
-            _ => from_russh(at, error, "greeting"),
+            Some(key) if !accepted.contains(&key) => ConnectError::WrongHostKey {
+                at: at.clone(),
+                presented: Box::new(key),
+                expected: accepted.fingerprints(),
+            },
+            _ => from_russh(&at, error, "greeting"),
         })?;
-        let hash = if key.algorithm().is_rsa() {
-            handle.best_supported_rsa_hash().await.map_err(|error| from_russh(at, error, "logging in"))?.flatten()
-        } else {
-            None
-        };
-        let offered = PrivateKeyWithHashAlg::new(Arc::new(key.clone()), hash);
-        let authenticated =
-            handle.authenticate_publickey(user, offered).await.map_err(|error| from_russh(at, error, "logging in"))?;
-        match authenticated {
-            russh::client::AuthResult::Success => Ok(handle),
-            // What russh reports for a connection that was closed, as pam_nologin does on a machine that boots.
-            russh::client::AuthResult::Failure { remaining_methods, .. } if remaining_methods.is_empty() => {
-                Err(ConnectError::Dropped { at, step: "logging in" })
-            }
-            russh::client::AuthResult::Failure { .. } => Err(ConnectError::UserKeyRefused {
-                at,
-                user: user.to_owned(),
-                fingerprint: keypair::fingerprint(key.public_key()),
-            }),
-        }
+        login.log_in(&mut handle, &at, user).await?;
+        Ok(handle)
     };
-    let handle = within(at, timeouts.handshake, "logging in", log_in).await??;
-    let host_key = presented().ok_or(ConnectError::Dropped { at, step: "greeting" })?;
-    Ok(Client { handle: Arc::new(handle), at, user: user.to_owned(), host_key })
+    let handle = within(&at, timeouts.handshake, "logging in", logged_in).await??;
+    let host_key = presented().ok_or_else(|| ConnectError::Dropped { at: at.clone(), step: "greeting" })?;
+    Ok(Client { handle: Arc::new(handle), at, user: user.to_owned(), host_key, _via: via.map(Box::new) })
 }
 
-async fn within<T>(
-    at: SocketAddr,
+pub(super) async fn within<T>(
+    at: &str,
     most: Duration,
     step: &'static str,
     work: impl Future<Output = T>,
 ) -> Result<T, ConnectError> {
-    timeout(most, work).await.map_err(|_| ConnectError::TimedOut { at, seconds: most.as_secs().max(1), step })
+    let late = |_| ConnectError::TimedOut { at: at.to_owned(), seconds: most.as_secs().max(1), step };
+    timeout(most, work).await.map_err(late)
 }
 
 fn config(accepted: &HostKeys, timeouts: &Timeouts) -> Config {
@@ -251,7 +241,8 @@ fn same_kind(one: &Algorithm, other: &Algorithm) -> bool {
     one == other || matches!((one, other), (Algorithm::Rsa { .. }, Algorithm::Rsa { .. }))
 }
 
-fn from_io(at: SocketAddr, error: io::Error, step: &'static str) -> ConnectError {
+pub(super) fn from_io(at: &str, error: io::Error, step: &'static str) -> ConnectError {
+    let at = at.to_owned();
     match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::Refused { at },
         io::ErrorKind::ConnectionReset
@@ -263,11 +254,13 @@ fn from_io(at: SocketAddr, error: io::Error, step: &'static str) -> ConnectError
     }
 }
 
-fn from_russh(at: SocketAddr, error: russh::Error, step: &'static str) -> ConnectError {
+pub(super) fn from_russh(at: &str, error: russh::Error, step: &'static str) -> ConnectError {
     match error {
         russh::Error::IO(error) => from_io(at, error, step),
-        russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError => ConnectError::Dropped { at, step },
-        error => ConnectError::Protocol { at, source: Box::new(error) },
+        russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError => {
+            ConnectError::Dropped { at: at.to_owned(), step }
+        }
+        error => ConnectError::Protocol { at: at.to_owned(), source: Box::new(error) },
     }
 }
 

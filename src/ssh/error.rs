@@ -1,6 +1,6 @@
 //! Why a connection did not come about.
 
-use std::net::SocketAddr;
+use camino::Utf8PathBuf;
 
 use crate::keypair::{self, PublicKey};
 use crate::{Error, Kind};
@@ -13,13 +13,13 @@ pub enum ConnectError {
     #[error("{at} refuses connections")]
     Refused {
         /// Where.
-        at: SocketAddr,
+        at: String,
     },
     /// No answer in time.
     #[error("{at} did not answer within {seconds} s while {step}")]
     TimedOut {
         /// Where.
-        at: SocketAddr,
+        at: String,
         /// How long was waited, in seconds.
         seconds: u64,
         /// What was waited for.
@@ -29,7 +29,7 @@ pub enum ConnectError {
     #[error("{at} cannot be reached")]
     Unreachable {
         /// Where.
-        at: SocketAddr,
+        at: String,
         /// What the system says.
         source: std::io::Error,
     },
@@ -37,7 +37,7 @@ pub enum ConnectError {
     #[error("{at} closed the connection while {step}")]
     Dropped {
         /// Where.
-        at: SocketAddr,
+        at: String,
         /// What was under way.
         step: &'static str,
     },
@@ -49,7 +49,7 @@ pub enum ConnectError {
     )]
     WrongHostKey {
         /// Where.
-        at: SocketAddr,
+        at: String,
         /// The key that it proved.
         presented: Box<PublicKey>,
         /// The fingerprints of the accepted keys.
@@ -59,7 +59,7 @@ pub enum ConnectError {
     #[error("{at} does not let the key {fingerprint} log in as {user}")]
     UserKeyRefused {
         /// Where.
-        at: SocketAddr,
+        at: String,
         /// As whom.
         user: String,
         /// The fingerprint of the key that was offered.
@@ -69,10 +69,39 @@ pub enum ConnectError {
     #[error("no SSH connection to {at}")]
     Protocol {
         /// Where.
-        at: SocketAddr,
+        at: String,
         /// What the SSH library says.
         source: Box<russh::Error>,
     },
+    /// A machine on the way could not be logged in to.
+    #[error("the way leads through {hop}: {source}")]
+    Hop {
+        /// The machine.
+        hop: String,
+        /// Why.
+        source: Box<ConnectError>,
+    },
+    /// A machine on the way does not lead on.
+    #[error("{hop} does not lead on to {at}")]
+    NotForwarded {
+        /// Where to.
+        at: String,
+        /// The machine.
+        hop: String,
+        /// Whether nothing answers there, rather than that the machine forwards nothing.
+        is_unreachable: bool,
+    },
+    /// The SSH agent cannot be asked.
+    #[error("the SSH agent at {socket}: {error}")]
+    Agent {
+        /// Where it listens.
+        socket: Utf8PathBuf,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// What is needed to log in is not there.
+    #[error("{0}")]
+    NotReady(Error),
     /// The target has no address.
     #[error("the node has no address")]
     NoAddress,
@@ -84,7 +113,14 @@ impl ConnectError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Refused { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } | Self::Dropped { .. } => true,
-            Self::WrongHostKey { .. } | Self::UserKeyRefused { .. } | Self::Protocol { .. } | Self::NoAddress => false,
+            Self::Hop { source, .. } => source.is_transient(),
+            Self::NotForwarded { is_unreachable, .. } => *is_unreachable,
+            Self::WrongHostKey { .. }
+            | Self::UserKeyRefused { .. }
+            | Self::Protocol { .. }
+            | Self::Agent { .. }
+            | Self::NotReady(_)
+            | Self::NoAddress => false,
         }
     }
 }
@@ -112,6 +148,18 @@ impl From<ConnectError> for Error {
             ConnectError::Protocol { .. } => {
                 &["look whether an SSH server listens there, and which algorithms it offers"]
             }
+            ConnectError::Hop { .. } => {
+                &["look at the workspace's `jump` in stead.yaml, and whether `ssh -J` gets through"]
+            }
+            ConnectError::NotForwarded { is_unreachable: true, .. } => {
+                &["look whether the machine runs, and whether it is called so where that one stands"]
+            }
+            ConnectError::NotForwarded { .. } => &["its sshd must forward TCP connections (AllowTcpForwarding)"],
+            ConnectError::Agent { .. } => &[
+                "`ssh-add -l` shows what it holds; `sudo` forgets it unless it is run as `sudo --preserve-env=SSH_AUTH_SOCK`",
+                "or name a private key's file as the workspace's `identity`",
+            ],
+            ConnectError::NotReady(_) => &[],
             ConnectError::NoAddress => &["`stead node show` tells what is known about the node"],
         };
         let kind = if error.is_transient() { Kind::Unreachable } else { Kind::Failed };
@@ -122,6 +170,11 @@ impl From<ConnectError> for Error {
         match error {
             ConnectError::Unreachable { source, .. } => converted.because(source),
             ConnectError::Protocol { source, .. } => converted.because(source),
+            ConnectError::NotReady(error) => error,
+            ConnectError::Hop { source, .. } => {
+                let inner = Error::from(*source);
+                inner.hints().iter().fold(converted, |error, hint| error.hint(hint.clone()))
+            }
             _ => converted,
         }
     }

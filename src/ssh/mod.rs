@@ -9,15 +9,18 @@ pub mod client;
 mod error;
 pub mod host_key;
 mod host_keys;
+mod login;
 mod process;
 pub mod session;
 mod target;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use agent::AgentBinary;
 pub use client::{Client, Output, Timeouts};
 pub use error::ConnectError;
 pub use host_keys::HostKeys;
+pub use login::Login;
 pub use session::NodeSession;
-pub use target::Target;
+pub use target::{Hop, Target};

@@ -86,7 +86,7 @@ async fn a_key_that_is_not_let_in_is_named() {
     machine.log_in().await;
     let stranger = keypair::generate("stranger").unwrap();
     let accepted = HostKeys::one(machine.host_key());
-    let error = Client::connect(&machine.target(), &stranger, &accepted, &Timeouts::default()).await;
+    let error = Client::connect(&machine.target(), &stranger.clone().into(), &accepted, &Timeouts::default()).await;
     let error = error.map(|_| ()).unwrap_err();
     let ConnectError::UserKeyRefused { user, fingerprint, .. } = &error else { panic!("{error}") };
     assert_eq!((user.as_str(), fingerprint), ("root", &keypair::fingerprint(stranger.public_key())));
@@ -97,10 +97,10 @@ async fn a_key_that_is_not_let_in_is_named() {
 async fn waits_for_a_machine_that_boots() {
     let mut machine = Machine::new();
     let accepted = HostKeys::one(machine.host_key());
-    let error = Client::connect(&machine.target(), &machine.user_key, &accepted, &Timeouts::default()).await;
+    let error = Client::connect(&machine.target(), &machine.login(), &accepted, &Timeouts::default()).await;
     let error = error.map(|_| ()).unwrap_err();
     assert!(matches!(error, ConnectError::Refused { .. }) && error.is_transient(), "{error}");
-    let (target, key) = (machine.target(), machine.user_key.clone());
+    let (target, key) = (machine.target(), machine.login());
     let waiting = tokio::spawn(async move {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         Client::connect_when_up(&target, &key, &accepted, &Timeouts::default(), deadline).await
@@ -112,12 +112,14 @@ async fn waits_for_a_machine_that_boots() {
 
 #[tokio::test]
 async fn a_peer_that_hangs_or_hangs_up_is_told_apart() {
-    let (key, accepted) =
-        (keypair::generate("x").unwrap(), HostKeys::one(keypair::generate("y").unwrap().public_key().clone()));
+    let (key, accepted) = (
+        Login::from(keypair::generate("x").unwrap()),
+        HostKeys::one(keypair::generate("y").unwrap().public_key().clone()),
+    );
     let timeouts = Timeouts { handshake: Duration::from_millis(300), ..Timeouts::default() };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let target = Target { addresses: vec![Ipv4Addr::LOCALHOST.into()], port, user: "root".into() };
+    let target = Target::new(vec![Ipv4Addr::LOCALHOST.into()], port, "root");
     let connect = || async { Client::connect(&target, &key, &accepted, &timeouts).await.map(|_| ()).unwrap_err() };
 
     let silent = connect().await;
@@ -130,10 +132,11 @@ async fn a_peer_that_hangs_or_hangs_up_is_told_apart() {
 #[test]
 fn its_futures_can_run_on_any_thread() {
     fn send<T: Send>(_: &T) {}
-    let (target, timeouts) = (Target { addresses: Vec::new(), port: 22, user: "x".into() }, Timeouts::default());
+    let (target, timeouts) = (Target::new(Vec::new(), 22, "x"), Timeouts::default());
     let key = keypair::generate("x").unwrap();
     let accepted = HostKeys::one(key.public_key().clone());
-    send(&Client::connect_when_up(&target, &key, &accepted, &timeouts, tokio::time::Instant::now()));
+    let login = key.clone().into();
+    send(&Client::connect_when_up(&target, &login, &accepted, &timeouts, tokio::time::Instant::now()));
     fn session(session: &mut crate::ssh::NodeSession) {
         send(&session.request(crate::wire::message::Request::Facts, &mut |_| {}));
     }

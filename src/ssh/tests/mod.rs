@@ -7,6 +7,7 @@ mod client;
 mod errors;
 #[cfg(feature = "node")]
 mod swap;
+mod way;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
-use super::{Client, ConnectError, HostKeys, Target, Timeouts};
+use super::{Client, ConnectError, HostKeys, Login, Target, Timeouts};
 use crate::keypair::{self, PrivateKey, PublicKey};
 
 const SSHD: &str = "/usr/sbin/sshd";
@@ -23,6 +24,8 @@ const SSHD: &str = "/usr/sbin/sshd";
 struct Machine {
     dir: Utf8PathBuf,
     port: u16,
+    /// Where its sshd listens.
+    listen: String,
     user_key: PrivateKey,
     sshd: Option<Child>,
     _guard: tempfile::TempDir,
@@ -41,7 +44,8 @@ impl Machine {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let user_key = keypair::generate("operator").unwrap();
         std::fs::write(dir.join("authorized_keys"), keypair::public_text(user_key.public_key()).unwrap()).unwrap();
-        let machine = Self { dir, port, user_key, sshd: None, _guard: guard };
+        let listen = format!("127.0.0.1:{port}");
+        let machine = Self { dir, port, listen, user_key, sshd: None, _guard: guard };
         machine.set_host_key(&keypair::generate("bootstrap").unwrap());
         machine
     }
@@ -66,9 +70,9 @@ impl Machine {
 
     fn switch_on(&mut self) {
         let config = format!(
-            "ListenAddress 127.0.0.1:{}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nPidFile none\nUsePAM no\n\
+            "ListenAddress {}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nPidFile none\nUsePAM no\n\
              PermitRootLogin prohibit-password\nPasswordAuthentication no\n",
-            self.port,
+            self.listen,
             self.host_key_file(),
             self.dir.join("authorized_keys"),
         );
@@ -98,13 +102,17 @@ impl Machine {
     }
 
     fn target(&self) -> Target {
-        Target { addresses: vec![Ipv4Addr::LOCALHOST.into()], port: self.port, user: "root".into() }
+        Target::new(vec![Ipv4Addr::LOCALHOST.into()], self.port, "root")
+    }
+
+    fn login(&self) -> Login {
+        self.user_key.clone().into()
     }
 
     /// Waits for sshd, then connects with exactly these accepted keys.
     async fn connect(&self, accepted: HostKeys) -> Result<Client, ConnectError> {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        Client::connect_when_up(&self.target(), &self.user_key, &accepted, &Timeouts::default(), deadline).await
+        Client::connect_when_up(&self.target(), &self.login(), &accepted, &Timeouts::default(), deadline).await
     }
 
     async fn log_in(&self) -> Client {
