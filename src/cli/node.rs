@@ -10,6 +10,7 @@ use super::text::{short, time};
 use crate::api::views::NodeView;
 use crate::provider;
 use crate::store::{Listed, Node as Record, Store};
+use crate::workflow::flows;
 use crate::{Error, Result};
 
 /// Shows nodes, and what their consoles say
@@ -121,6 +122,10 @@ async fn show(args: &ShowArgs, env: &Env, place: &Place, store: &Store) -> Resul
 
 async fn logs(args: &LogsArgs, env: &Env, place: &Place, store: &Store) -> Result<()> {
     let node = node_of(place, store, &args.workspace).await?;
+    if flows::is_brought(&node) {
+        return Err(Error::input(format!("the machine of {:?} was brought, and has no console here", args.workspace))
+            .hint("look at its journal: `journalctl -b` there"));
+    }
     let provider = provider::of_kind(&node.kind, &place.desired.fleet.id, &place.dir, &env.config)?;
     let console = provider.console(&node.mark, args.lines).await?.ok_or_else(|| {
         Error::failed(format!("there is no console log of the node of {:?}", args.workspace))

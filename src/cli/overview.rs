@@ -13,7 +13,7 @@ use crate::id::{FleetId, NodeId, WorkflowId};
 use crate::provider::{self, MachineState, local::Local};
 use crate::secrets::vault::Vault;
 use crate::store::{FleetLock, Listed, LockHolder, Node, NodeState, Reader, Store, WorkflowState, Workspace};
-use crate::workflow::flows::{Choice, playbooks};
+use crate::workflow::flows::{self, Choice, playbooks};
 use crate::{Error, Result};
 
 /// A fleet at one moment.
@@ -185,6 +185,10 @@ async fn row(env: &Env, place: &Place, slug: &str, node: Node, warn: &dyn Fn(Err
 /// # Errors
 /// Fails where the provider cannot be asked.
 pub(super) async fn seen(env: &Env, place: &Place, node: &Node) -> Result<Seen> {
+    if flows::is_brought(node) {
+        // There is nobody to be asked but the machine itself, and to look takes no login.
+        return Ok(Seen::Unknown);
+    }
     let provider = provider::of_kind(&node.kind, &place.desired.fleet.id, &place.dir, &env.config)?;
     Ok(match provider.find(&node.mark).await? {
         None => Seen::Missing,

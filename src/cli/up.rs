@@ -89,7 +89,9 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 /// Compiles what these workspaces' nodes and images are made of, and gives the images' names.
 fn check_files<'a>(env: &Env, held: &'a Held, slugs: &'a [String]) -> Result<BTreeSet<&'a str>> {
     let desired = &held.place.desired;
-    let tiers = slugs.iter().filter_map(|slug| desired.fleet.tier(desired.fleet.workspace(slug)?));
+    // A machine that people bring comes with a system of its own.
+    let made = slugs.iter().filter_map(|slug| desired.fleet.workspace(slug).filter(|made| made.machine.is_none()));
+    let tiers = made.filter_map(|workspace| desired.fleet.tier(workspace));
     Ok(mistakes::look(&env.printer, desired, slugs, &Choice::default(), tiers)?.images)
 }
 
@@ -117,6 +119,9 @@ fn check_host(held: &Held, slugs: &[String]) -> Result<()> {
     for slug in slugs {
         let Some(workspace) = fleet.workspace(slug) else { continue };
         let Some(provider) = fleet.provider(workspace) else { continue };
+        if provider.kind == ProviderKind::Ssh {
+            continue;
+        }
         if provider.kind != ProviderKind::Local {
             return Err(Error::input(format!(
                 "workspace {slug:?} lives at a provider of kind {:?}, which this version of stead cannot drive yet",

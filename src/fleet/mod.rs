@@ -23,7 +23,7 @@ pub use files::{Content, FileSet};
 pub use init::init;
 pub use load::load;
 pub use model::{
-    Fleet, HealthCheck, ImageRef, Machine, Price, Provider, ProviderKind, Size, Tier, Updates, Vars, Workspace,
+    Fleet, HealthCheck, ImageRef, Jump, Machine, Price, Provider, ProviderKind, Size, Tier, Updates, Vars, Workspace,
 };
 pub use node::{Node, Value};
 pub use read::{Field, MapReader};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use camino::Utf8PathBuf;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::scalar::{Bytes, Cents};
 use crate::id::FleetId;
@@ -201,8 +201,23 @@ pub struct Machine {
     pub user: String,
     /// The private key for that: within the fleet's folder, or absolute. Without it, the SSH agent's keys.
     pub identity: Option<Utf8PathBuf>,
-    /// The machine's host key in OpenSSH's format, without a comment. Without it the node stays unverified.
+    /// The machine's host key in OpenSSH's format, without a comment. Without it nobody logs in there.
     pub host_key: Option<String>,
+    /// The machines that connections to it go through, the first one to be reached in front.
+    pub jump: Vec<Jump>,
+}
+
+/// A machine that connections go through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jump {
+    /// An IP address or a host name, as the machine before it knows it.
+    pub host: String,
+    /// sshd's port.
+    pub port: u16,
+    /// Who to log in as.
+    pub user: String,
+    /// Its host key in OpenSSH's format, without a comment.
+    pub host_key: String,
 }
 
 impl Fleet {

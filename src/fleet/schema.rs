@@ -143,9 +143,26 @@ fn workspace() -> Value {
             "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
             "user": {"type": ["string", "null"], "pattern": "^[a-z_][a-z0-9_-]{0,31}$"},
             "identity": text("The private key for the first contact, relative to the fleet's folder; else the SSH agent's."),
-            "host_key": text("The machine's host key, pinned; without it the node stays unverified."),
+            "host_key": text("The machine's host key, pinned; without it nobody logs in there."),
+            "jump": {
+                "description": "The machines that connections go through, the first one to be reached in front.",
+                "type": ["array", "null"],
+                "items": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["host", "user", "host_key"],
+                    "properties": {
+                        "host": text("As the machine before it knows it."),
+                        "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535},
+                        "user": {"type": "string", "pattern": "^[a-z_][a-z0-9_-]{0,31}$"},
+                        "host_key": text("Its host key, pinned."),
+                    },
+                },
+            },
         },
-        "dependentRequired": {"port": ["host"], "user": ["host"], "identity": ["host"], "host_key": ["host"]},
+        "dependentRequired": {
+            "port": ["host"], "user": ["host"], "identity": ["host"], "host_key": ["host"], "jump": ["host"],
+        },
     })
 }
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::declare::Known;
-use super::model::{Machine, ProviderKind, Tier, Workspace};
+use super::model::{Jump, Machine, ProviderKind, Tier, Workspace};
 use super::name::{check_host, check_secret, check_user};
 use super::{Field, MapReader};
 
 /// The keys that tell how to reach a machine which people bring.
-const MACHINE: [&str; 5] = ["host", "port", "user", "identity", "host_key"];
+const MACHINE: [&str; 6] = ["host", "port", "user", "identity", "host_key", "jump"];
 
 pub(super) fn read(
     slug: &str,
@@ -73,7 +73,7 @@ fn read_machine(map: &mut MapReader<'_>, kind: Option<ProviderKind>) -> Option<M
         None => map.optional("host"),
     };
     let host = host.and_then(|field| field.checked(check_host)).map(str::to_owned);
-    let port = map.optional("port").and_then(|field| field.number(1..=u64::from(u16::MAX)));
+    let port = map.optional("port").and_then(read_port);
     let user = map.optional("user").and_then(|field| field.checked(check_user));
     let identity = map.optional("identity").and_then(|field| {
         // An operator's own key may lie anywhere on that operator's machine; it is no part of a revision.
@@ -81,13 +81,29 @@ fn read_machine(map: &mut MapReader<'_>, kind: Option<ProviderKind>) -> Option<M
         if text.starts_with('/') { Some(text.into()) } else { field.inner_path().map(ToOwned::to_owned) }
     });
     let host_key = map.optional("host_key").and_then(read_host_key);
+    let jump = map.optional("jump").and_then(|field| field.list(read_jump)).unwrap_or_default();
     Some(Machine {
         host: host?,
-        port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(22),
+        port: port.unwrap_or(22),
         user: user.unwrap_or("root").to_owned(),
         identity,
         host_key,
+        jump,
     })
+}
+
+fn read_jump(field: Field<'_>) -> Option<Jump> {
+    let mut map = field.mapping("a machine on the way")?;
+    let host = map.required("host").and_then(|field| field.checked(check_host)).map(str::to_owned);
+    let port = map.optional("port").and_then(read_port);
+    let user = map.required("user").and_then(|field| field.checked(check_user)).map(str::to_owned);
+    let host_key = map.required("host_key").and_then(read_host_key);
+    map.finish();
+    Some(Jump { host: host?, port: port.unwrap_or(22), user: user?, host_key: host_key? })
+}
+
+fn read_port(field: Field<'_>) -> Option<u16> {
+    field.number(1..=u64::from(u16::MAX)).and_then(|port| u16::try_from(port).ok())
 }
 
 fn read_host_key(field: Field<'_>) -> Option<String> {

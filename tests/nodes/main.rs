@@ -3,6 +3,7 @@
 //! Every test's name begins with `node_`, so that those who are not root can leave these out.
 
 mod broken;
+mod brought;
 mod changes;
 mod converge;
 mod crash;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Params, Platform, node, platform};
+use super::{Params, Platform, brought, is_brought, node, platform};
 use crate::provider::{MachineState, Provider};
 use crate::ssh::session::out_of_turn;
 use crate::ssh::{Client, ConnectError, HostKeys};
@@ -40,6 +40,9 @@ impl Step<Platform> for Boot {
         let params: Params = cx.params()?;
         let platform = cx.context();
         let record = platform::node_of(cx.store(), params.workspace).await?;
+        if is_brought(&record) {
+            return brought::meet(cx, &record).await;
+        }
         let provider = platform.provider(&record.kind)?;
         cx.progress("waiting for sshd");
         let client = first_contact(platform, &record, provider.as_ref()).await?;

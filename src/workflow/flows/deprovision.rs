@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, machine, node, secrets};
+use super::{Params, Platform, is_brought, machine, node, secrets};
 use crate::audit::Entry;
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
@@ -98,10 +98,11 @@ impl Step<Platform> for Wipe {
 
 async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
     let platform = cx.context();
-    let provider = platform.provider(&node.kind)?;
-    let machine = provider.find(&node.mark).await?;
-    if machine.is_none_or(|machine| machine.state != MachineState::Running) {
-        return Err(Error::failed("it does not run"));
+    if !is_brought(node) {
+        let machine = platform.provider(&node.kind)?.find(&node.mark).await?;
+        if machine.is_none_or(|machine| machine.state != MachineState::Running) {
+            return Err(Error::failed("it does not run"));
+        }
     }
     let mut session = platform.session(node, cx.fence(), PATIENCE).await?;
     match session.request(Request::Wipe, &mut |_| {}).await? {

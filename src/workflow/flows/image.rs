@@ -46,7 +46,11 @@ impl Step<Platform> for Image {
         let params: Params = cx.params()?;
         let platform = cx.context();
         let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let (_, tier) = desired.workspace(&params.slug)?;
+        let (workspace, tier) = desired.workspace(&params.slug)?;
+        if workspace.machine.is_some() {
+            // It comes with a system of its own.
+            return Ok(serde_json::Value::Null);
+        }
         let image =
             tier.image.as_ref().ok_or_else(|| Error::failed(format!("the tier {:?} names no image", tier.name)))?;
         let name = image.name.clone();

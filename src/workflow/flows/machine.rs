@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, image, node, platform};
+use super::{Params, Platform, brought, image, is_brought, node, platform};
 use crate::keypair;
 use crate::provider::MachineSpec;
 use crate::redact::Secret;
@@ -29,8 +29,13 @@ impl Step<Platform> for Machine {
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
-        let image: image::Output = cx.output("image")?;
         let platform = cx.context();
+        let desired = platform.desired(cx.store(), cx.revision()).await?;
+        let (workspace, tier) = desired.workspace(&params.slug)?;
+        if let Some(machine) = &workspace.machine {
+            return brought::take(cx, machine).await;
+        }
+        let image: image::Output = cx.output("image")?;
         let record = platform::node_of(cx.store(), params.workspace).await?;
         let provider = platform.provider(&record.kind)?;
         let machine = match provider.find(&record.mark).await? {
@@ -41,8 +46,7 @@ impl Step<Platform> for Machine {
                 let public = keypair::public_text(key.public_key())?;
                 // Recorded before the machine exists: a key that no machine has costs nothing, a machine whose key
                 // nobody knows could never be trusted.
-                let desired = platform.desired(cx.store(), cx.revision()).await?;
-                let size = desired.workspace(&params.slug)?.1.size;
+                let size = tier.size;
                 let details = serde_json::json!({platform::ARCH: image.arch, platform::SIZE: size});
                 let record = node::update(cx, move |node| {
                     node.details = details;
@@ -93,9 +97,12 @@ impl Step<Platform> for Machine {
     }
 }
 
-/// Destroys the node's machine, if there is one, and looks that it is gone.
+/// Destroys the node's machine, if there is one, and looks that it is gone; one that people brought is given back.
 pub(super) async fn destroy(cx: &StepCx<'_, Platform>, node: &crate::store::Node) -> Result<(), StepError> {
     cx.context().close(node.id).await;
+    if is_brought(node) {
+        return Ok(brought::give_back(cx.context(), node).await?);
+    }
     let provider = cx.context().provider(&node.kind)?;
     provider.destroy(&node.mark).await?;
     match provider.find(&node.mark).await? {

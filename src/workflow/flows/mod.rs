@@ -4,6 +4,7 @@
 //! after it has succeeded or half succeeded.
 
 mod boot;
+mod brought;
 mod choice;
 pub mod converge;
 pub mod deprovision;
@@ -17,12 +18,14 @@ mod node;
 mod platform;
 pub mod playbooks;
 pub mod provision;
+mod reach;
 mod secrets;
 mod start;
 mod undeclared;
 
 pub use choice::Choice;
 pub use platform::{Desired, Platform, SIZE};
+pub use reach::is_brought;
 
 use serde::{Deserialize, Serialize};
 

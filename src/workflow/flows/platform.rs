@@ -7,6 +7,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use tokio::time::Instant;
 
+use super::reach::Reach;
 use crate::config::Config;
 use crate::error::Context;
 use crate::fleet::{self, FileSet, Fleet};
@@ -14,7 +15,7 @@ use crate::id::{FleetId, NodeId, RevisionId, WorkspaceId};
 use crate::provider::{self, Provider};
 use crate::secrets::keys::FleetKeys;
 use crate::secrets::vault::Vault;
-use crate::ssh::{AgentBinary, Client, HostKeys, NodeSession, Target, Timeouts};
+use crate::ssh::{AgentBinary, Client, HostKeys, Login, NodeSession, Target, Timeouts};
 use crate::store::{Node, Store};
 use crate::wire;
 use crate::wire::message::Hello;
@@ -74,6 +75,8 @@ pub struct Platform {
     pub keys: FleetKeys,
     /// The operator's vault; only where the operator's own command runs the flow.
     pub vault: Option<Vault>,
+    /// The fleet's own login on its nodes.
+    login: Login,
     revisions: tokio::sync::Mutex<HashMap<RevisionId, Arc<Desired>>>,
     /// Node agents by architecture.
     agents: Mutex<HashMap<String, AgentBinary>>,
@@ -91,7 +94,8 @@ impl Platform {
         vault: Option<Vault>,
     ) -> Self {
         let (revisions, agents, sessions) = Default::default();
-        Self { fleet_id, fleet_dir, config, keys, vault, revisions, agents, sessions }
+        let login = Login::from(keys.ssh().clone());
+        Self { fleet_id, fleet_dir, config, keys, vault, login, revisions, agents, sessions }
     }
 
     /// What a revision declares. Read from the store, not from anyone's folder: the files there may have changed since.
@@ -151,8 +155,11 @@ impl Platform {
         accepted: &HostKeys,
         deadline: Instant,
     ) -> Result<Client, crate::ssh::ConnectError> {
-        let target = Target { addresses: node.addresses.clone(), port: node.ssh_port, user: node.user.clone() };
-        Client::connect_when_up(&target, self.keys.ssh(), accepted, &Timeouts::default(), deadline).await
+        let target = match Reach::of(node) {
+            Some(reach) => reach.target(self, &node.user).await?,
+            None => Target::new(node.addresses.clone(), node.ssh_port, node.user.clone()),
+        };
+        Client::connect_when_up(&target, &self.login, accepted, &Timeouts::default(), deadline).await
     }
 
     /// Opens a session with the node agent on a connection; without a fence, to look only.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, platform};
+use super::reach::Reach;
+use super::{Params, Platform, is_brought, node, platform};
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
 use crate::wire::message::{Reply, Request};
@@ -34,7 +35,22 @@ impl Step<Platform> for Start {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
-        let node = platform::node_of(cx.store(), params.workspace).await?;
+        let mut node = platform::node_of(cx.store(), params.workspace).await?;
+        if is_brought(&node) {
+            let desired = platform.desired(cx.store(), cx.revision()).await?;
+            if let Some(machine) = &desired.workspace(&params.slug)?.0.machine {
+                let (reach, pinned) = (Reach::from(machine), machine.host_key.clone());
+                node = node::update(cx, move |node| {
+                    reach.record(node);
+                    // Who writes the fleet's files says which machine it is.
+                    node.host_key = pinned.or(node.host_key.take());
+                })
+                .await?;
+            }
+            let session = platform.session(&node, cx.fence(), ANSWER).await?;
+            platform.keep(node.id, cx.fence(), session);
+            return Ok(serde_json::json!({"started": false}));
+        }
         let provider = platform.provider(&node.kind)?;
         let machine = provider.find(&node.mark).await?.ok_or_else(|| {
             Error::failed(format!("the machine of {:?} is gone, though nobody took it down", params.slug))
