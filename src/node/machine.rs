@@ -11,6 +11,7 @@ use crate::node::bus::Bus;
 use crate::node::dpkg::{self, Packages};
 use crate::node::exec::{Commands, Output, System};
 use crate::node::made::Made;
+use crate::node::tasks::foreseen::{Foreseen, Left};
 use crate::node::{Paths, facts};
 use crate::wire::plan::{ApplyOptions, Facts};
 use crate::{Error, Result};
@@ -31,6 +32,8 @@ pub struct Machine {
     pub(crate) bus: Bus,
     /// Units were enabled or disabled, and systemd has not read that yet.
     pub(crate) links_unread: Cell<bool>,
+    /// In a check: files as earlier tasks would have left them.
+    pub(crate) foreseen: Foreseen,
     /// In a check: whether an earlier task would have changed something.
     would_change: Cell<bool>,
     /// What was read once and holds until something is changed.
@@ -50,14 +53,20 @@ impl Machine {
 
     /// A machine with given facts and means.
     pub fn with(paths: Paths, facts: Facts, commands: Box<dyn Commands>, options: &ApplyOptions) -> Self {
-        let (bus, links_unread, would_change, accounts, packages) = Default::default();
+        let (bus, links_unread, foreseen, would_change, accounts, packages) = Default::default();
         let ApplyOptions { check, image, .. } = *options;
-        Self { paths, facts, check, image, commands, bus, links_unread, would_change, accounts, packages }
+        Self { paths, facts, check, image, commands, bus, links_unread, foreseen, would_change, accounts, packages }
     }
 
     /// Notes that a task would have changed something, had this not been a check.
     pub(crate) fn note_change(&self) {
         self.would_change.set(true);
+    }
+
+    /// Notes what these changes would leave behind, had this not been a check.
+    pub(crate) fn foresee(&self, changes: &[Change]) {
+        self.note_change();
+        changes.iter().for_each(|change| self.foreseen.note(change));
     }
 
     /// Whether something that is missing may be taken to be made by an earlier task that a check did not really do.
@@ -194,6 +203,8 @@ pub(crate) struct Change {
     pub(crate) diff: Option<String>,
     /// All that it touches; nothing where that cannot be taken back.
     pub(crate) touches: Vec<Touch>,
+    /// The file that it leaves behind, by its path; nothing in place of a file that it removes.
+    pub(crate) leaves: Option<(String, Option<Left>)>,
     /// Content that must be on the node before it is applied.
     pub(crate) needs: Option<Apart>,
     act: Action,
@@ -207,7 +218,7 @@ impl Change {
         message: impl Into<String>,
         act: impl FnOnce(&Machine, &mut Output) -> Result<()> + 'static,
     ) -> Self {
-        Self { message: message.into(), diff: None, touches: Vec::new(), needs: None, act: Box::new(act) }
+        Self { message: message.into(), diff: None, touches: Vec::new(), leaves: None, needs: None, act: Box::new(act) }
     }
 
     /// Adds what differs in a file.
@@ -219,6 +230,12 @@ impl Change {
     /// Says what it touches.
     pub(crate) fn touching(mut self, touch: Touch) -> Self {
         self.touches.push(touch);
+        self
+    }
+
+    /// Says which file it leaves behind.
+    pub(crate) fn leaving(mut self, path: &str, left: Option<Left>) -> Self {
+        self.leaves = Some((path.to_owned(), left));
         self
     }
 

@@ -39,7 +39,7 @@ impl Run<'_> {
                 done.status = Status::Ok;
                 return Ok(done);
             }
-            self.machine.note_change();
+            self.machine.foresee(&changes);
             for name in &task.notify {
                 self.handlers.notify(&play.name, name)?;
             }

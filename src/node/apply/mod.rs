@@ -59,6 +59,7 @@ pub fn apply(
             plan.version
         )));
     }
+    machine.foreseen.begin();
     // A check and an image's build leave nothing behind that could be gone on with, or that could lock anyone out.
     let is_live = !options.check && !options.image;
     let mut facts = machine.facts.clone();

@@ -53,7 +53,7 @@ impl Run<'_> {
         let messages: Vec<&str> = changes.iter().map(|change| change.message.as_str()).collect();
         let done = Done::new(Status::Changed, messages.join("\n"));
         if self.machine.check {
-            self.machine.note_change();
+            self.machine.foresee(&changes);
         } else {
             self.protect(None, &changes)?;
             changes.into_iter().try_for_each(|change| change.apply(self.machine, &mut Output::default()))?;

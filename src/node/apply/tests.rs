@@ -153,6 +153,34 @@ fn a_check_tells_what_an_application_does_and_does_none_of_it() {
 }
 
 #[test]
+fn a_check_goes_on_from_what_it_said() {
+    let mut bench = Bench::new();
+    std::fs::write(bench.at("/etc/old"), "1\n").unwrap();
+    let line = |path: &str, line: &str| task(json!({"line": {"path": path, "line": line}}), json!({}));
+    let gone = task(json!({"file": {"path": "/etc/old", "state": "absent"}}), json!({}));
+    let steps = vec![
+        file("/etc/a", "x\n", json!({})),
+        file("/etc/a", "x\n", json!({})),
+        line("/etc/a", "x"),
+        line("/etc/a", "y"),
+        task(json!({"file": {"path": "/etc/a", "mode": "0600"}}), json!({})),
+        gone.clone(),
+        gone,
+        file("/etc/old", "2\n", json!({})),
+    ];
+    let mut said = Vec::new();
+    for check in [true, false] {
+        bench.machine.check = check;
+        let options = ApplyOptions { check, diff: true, ..ApplyOptions::default() };
+        let (_, events) = apply_to(&bench, plan(steps.clone(), vec![]), &options);
+        said.push(events.into_iter().map(|event| (event.status, event.message, event.diff)).collect::<Vec<_>>());
+    }
+    assert_eq!(said[0], said[1]);
+    assert_eq!(said[0].iter().filter(|(status, ..)| *status == Status::Changed).count(), 5, "{said:?}");
+    assert_eq!(bench.read("/etc/a"), "x\ny\n");
+}
+
+#[test]
 fn handlers_survive_a_run_that_breaks() {
     let bench = Bench::new();
     let handler = file("/etc/handled", "", json!({"name": "restart"}));

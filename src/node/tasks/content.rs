@@ -5,6 +5,7 @@ use std::io::Read;
 use camino::Utf8Path;
 
 use super::check_path;
+use super::foreseen::{self, Left};
 use crate::error::Context;
 use crate::node::contents;
 use crate::node::exec::Run;
@@ -19,7 +20,7 @@ const MOST_SHOWN: u64 = 8 << 20;
 
 /// What a file is to hold.
 #[derive(Clone, Copy)]
-enum New<'a> {
+pub(super) enum New<'a> {
     Held(&'a [u8]),
     Apart(&'a Apart),
 }
@@ -84,6 +85,9 @@ pub(super) fn changes(
 
 fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: &FileCommon) -> Result<Vec<Change>> {
     let place = machine.paths.at(check_path(path)?);
+    if let Some(left) = machine.foreseen.at(path) {
+        return foreseen::differences(machine, path, left, content, wanted);
+    }
     let found = found(path, &place)?;
     let file = found.as_ref().filter(|metadata| metadata.is_file());
     // For a diff; a file that is too large for one is not read into memory.
@@ -95,7 +99,7 @@ fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: 
         let old = file.and_then(|file| shown(file).ok()?);
         let diff = old.as_deref().and_then(|old| files::diff(path, Some(old), Some(b"")));
         let change = Change::new(format!("remove {path}"), move |_, _| files::remove(&place));
-        return Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned()))]);
+        return Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned())).leaving(path, None)]);
     }
     let had = file.map(Attributes::of);
     let attributes =
@@ -132,6 +136,7 @@ fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: 
         New::Apart(content) => (Vec::new(), Some(content.clone())),
     };
     let needs = apart.clone();
+    let left = Left { content: apart.is_none().then(|| held.clone()), attributes };
     let change = Change::new(message, move |machine, _| {
         let attributes = attributes.ok_or_else(|| Error::failed("its owner is not there"))?;
         let draft = match apart {
@@ -146,7 +151,8 @@ fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: 
         }
         draft.put_in_place()
     });
-    Ok(vec![change.diff(diff).touching(Touch::Path(path.to_owned())).needing(needs.as_ref())])
+    let change = change.diff(diff).touching(Touch::Path(path.to_owned())).needing(needs.as_ref());
+    Ok(vec![if machine.check { change.leaving(path, Some(left)) } else { change }])
 }
 
 /// Whether the file that was looked at as `seen` holds this content.
@@ -227,13 +233,17 @@ pub(super) fn attribute_change(
     found: &std::fs::Metadata,
     wanted: Option<Attributes>,
 ) -> Option<Change> {
-    let had = Attributes::of(found);
     let Some(wanted) = wanted else {
         return Some(Change::new(format!("give {path} to its owner"), |_, _| Ok(())));
     };
-    if had == wanted {
-        return None;
-    }
+    let words = attribute_words(Attributes::of(found), wanted)?;
+    let (place, found) = (place.to_owned(), found.clone());
+    let change = Change::new(format!("{path}: {words}"), move |_, _| files::set_attributes(&place, &found, wanted));
+    Some(change.touching(Touch::Path(path.to_owned())))
+}
+
+/// What differs in owner and mode, in words.
+pub(super) fn attribute_words(had: Attributes, wanted: Attributes) -> Option<String> {
     let mut parts = Vec::new();
     if had.mode != wanted.mode {
         parts.push(format!("mode {:04o} to {:04o}", had.mode, wanted.mode));
@@ -241,10 +251,7 @@ pub(super) fn attribute_change(
     if (had.uid, had.gid) != (wanted.uid, wanted.gid) {
         parts.push(format!("owner {}:{} to {}:{}", had.uid, had.gid, wanted.uid, wanted.gid));
     }
-    let (place, found) = (place.to_owned(), found.clone());
-    let change =
-        Change::new(format!("{path}: {}", parts.join(", ")), move |_, _| files::set_attributes(&place, &found, wanted));
-    Some(change.touching(Touch::Path(path.to_owned())))
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Runs the command that must find a new file good before it is put in place.

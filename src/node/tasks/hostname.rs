@@ -20,7 +20,7 @@ const CLOUD: &str = "/etc/cloud/cloud.cfg.d/91_stead_hostname.cfg";
 impl Converge for Hostname {
     fn changes(&self, machine: &Machine, _: &Inputs) -> Result<Vec<Change>> {
         check_hostname(&self.name)?;
-        let old = fs_err::read_to_string(machine.paths.at(FILE)).unwrap_or_default();
+        let old = text::read(machine, FILE)?.unwrap_or_default();
         let mut changes = Vec::new();
         // First, while the old name can still be told.
         if machine.paths.at(HOSTS).exists() {

@@ -1,6 +1,6 @@
 //! `kernel_module`.
 
-use super::content;
+use super::{content, text};
 use crate::node::exec::Run;
 use crate::node::machine::{Change, Converge, Inputs, Machine};
 use crate::node::made::Made;
@@ -66,7 +66,7 @@ fn plain(name: &str) -> String {
 
 /// The list of what is loaded at boot, with this module or without.
 fn listing(machine: &Machine, name: &str, wanted: bool) -> Result<Vec<Change>> {
-    let old = fs_err::read_to_string(machine.paths.at(LOADED)).unwrap_or_default();
+    let old = text::read(machine, LOADED)?.unwrap_or_default();
     let mut names: Vec<&str> = old.lines().filter(|line| plain(line.trim()) != name).collect();
     if wanted {
         names.push(name);

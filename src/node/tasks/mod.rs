@@ -11,6 +11,7 @@ mod content;
 mod directory;
 mod download;
 mod firewall;
+pub(crate) mod foreseen;
 mod hostname;
 mod kernel_module;
 mod line;

@@ -1,6 +1,6 @@
 //! `sysctl`.
 
-use super::content;
+use super::{content, text};
 use crate::node::machine::{Change, Converge, Inputs, Machine, Touch};
 use crate::node::made::Made;
 use crate::wire::action::{Action, FileCommon, Presence, Sysctl};
@@ -19,7 +19,7 @@ impl Converge for Sysctl {
         if !legal {
             return Err(Error::input(format!("{name:?} = {:?} is no kernel parameter", self.value)));
         }
-        let old = fs_err::read_to_string(machine.paths.at(FILE)).unwrap_or_default();
+        let old = text::read(machine, FILE)?.unwrap_or_default();
         let other = |line: &&str| line.split('=').next().map(str::trim) != Some(name.as_str());
         let mut lines: Vec<String> = old.lines().filter(other).map(str::to_owned).collect();
         if self.state == Presence::Present {

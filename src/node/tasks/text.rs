@@ -46,6 +46,9 @@ pub(super) fn changes(
 /// A text file's content; none where it is missing.
 pub(super) fn read(machine: &Machine, path: &str) -> Result<Option<String>> {
     let place = machine.paths.at(check_path(path)?);
+    if let Some(left) = machine.foreseen.at(path) {
+        return left.and_then(|left| left.content).map(|bytes| text(path, bytes)).transpose();
+    }
     let found = match place.symlink_metadata() {
         Ok(found) => found,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -63,7 +66,11 @@ pub(super) fn read(machine: &Machine, path: &str) -> Result<Option<String>> {
     }
     let mut bytes = Vec::new();
     files::open_seen(&place, &found)?.read_to_end(&mut bytes).with_context(|| format!("reading {path}"))?;
-    String::from_utf8(bytes).map(Some).map_err(|error| {
+    text(path, bytes).map(Some)
+}
+
+fn text(path: &str, bytes: Vec<u8>) -> Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|&&byte| byte == b'\n').count() + 1;
         Error::failed(format!("{path} is not text in UTF-8: line {line} has other bytes"))
