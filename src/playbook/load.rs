@@ -13,7 +13,8 @@ use crate::wire::plan::{Plan, Play, Step, Task};
 use crate::{Error, Result};
 
 /// Variables that every run has, or every image's build.
-const GIVEN: [&str; 9] = ["facts", "item", "result", "loop", "workspace", "domain", "secrets", "image", "suite"];
+pub(super) const GIVEN: [&str; 9] =
+    ["facts", "item", "result", "loop", "workspace", "domain", "secrets", "image", "suite"];
 
 /// Reads playbooks into a plan.
 pub(super) struct Loader<'a> {

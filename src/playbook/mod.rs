@@ -4,6 +4,7 @@
 //! sends the plan whole; the node agent evaluates the rest.
 
 mod action;
+pub mod import;
 mod load;
 mod names;
 pub mod report;

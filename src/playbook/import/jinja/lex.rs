@@ -1,0 +1,104 @@
+//! Jinja's tokens, within one expression.
+
+use super::Problem;
+
+/// What a token is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Token {
+    /// A name, or a word of the language.
+    Name(String),
+    /// Text, without its quotes.
+    Text(String),
+    /// A whole number.
+    Int(i64),
+    /// An operator or a bracket.
+    Op(&'static str),
+}
+
+/// A token with its place, in bytes from the beginning of the text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Placed {
+    pub(super) token: Token,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// The longer ones first.
+const OPS: [&str; 25] = [
+    "//", "**", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", "(", ")", "[", "]", "{", "}", ",",
+    ":", ".", "|",
+];
+/// No expression that people write is longer, in tokens.
+const MAX_TOKENS: usize = 300;
+
+/// Reads tokens from `start` on: up to the text's end, or up to `}}` where that closes the expression. Gives the tokens,
+/// and where the rest of the text begins.
+///
+/// # Errors
+/// Fails at what begins no token or has no translation, and where the end is missing.
+pub(super) fn lex(text: &str, start: usize, closes: bool) -> Result<(Vec<Placed>, usize), Problem> {
+    let mut tokens = Vec::new();
+    let (mut at, mut depth) = (start, 0_usize);
+    loop {
+        at += text[at..].len() - text[at..].trim_start().len();
+        let rest = &text[at..];
+        if closes && depth == 0 && rest.starts_with("}}") {
+            return Ok((tokens, at + 2));
+        }
+        let Some(first) = rest.chars().next() else {
+            return if closes {
+                Err(Problem::new(start.saturating_sub(2), text.len(), "}} is missing", "close the expression"))
+            } else {
+                Ok((tokens, at))
+            };
+        };
+        let (token, length) = if first == '_' || first.is_ascii_alphabetic() {
+            let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+            (Token::Name(rest[..length].to_owned()), length)
+        } else if first.is_ascii_digit() {
+            number(rest, at)?
+        } else if first == '"' || first == '\'' {
+            quoted(rest, first, at)?
+        } else if let Some(op) = OPS.iter().find(|op| rest.starts_with(**op)) {
+            match *op {
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" | "}" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            (Token::Op(op), op.len())
+        } else {
+            let why = format!("{first:?} has no meaning here");
+            return Err(Problem::new(at, at + first.len_utf8(), why, "look at the expression"));
+        };
+        tokens.push(Placed { token, start: at, end: at + length });
+        at += length;
+        if tokens.len() > MAX_TOKENS {
+            return Err(Problem::new(start, at, "the expression is too long", "split it up"));
+        }
+    }
+}
+
+fn number(rest: &str, at: usize) -> Result<(Token, usize), Problem> {
+    let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
+    match rest[..length].parse() {
+        Ok(number) => Ok((Token::Int(number), length)),
+        Err(_) => Err(Problem::new(
+            at,
+            at + length,
+            "a number that is no plain whole one",
+            "give it as a variable of your own",
+        )),
+    }
+}
+
+fn quoted(rest: &str, quote: char, at: usize) -> Result<(Token, usize), Problem> {
+    let Some(length) = rest[1..].find(quote).map(|end| end + 2) else {
+        return Err(Problem::new(at, at + rest.len(), "a quote is left open", "close it"));
+    };
+    let inner = &rest[1..length - 1];
+    if inner.contains('\\') {
+        let hint = "give the text as a variable, or take a character class: [.] for \\.";
+        return Err(Problem::new(at, at + length, "a backslash in an expression's text", hint));
+    }
+    Ok((Token::Text(inner.to_owned()), length))
+}

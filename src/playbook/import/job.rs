@@ -1,0 +1,212 @@
+//! One task at work: what it may name, what was found wrong with it, and how its values are translated.
+
+use std::collections::BTreeSet;
+
+use super::jinja::{self, Problem, Translated, Ty, Use};
+use super::names::Names;
+use super::scalar::{scalar, truth};
+use super::write::Out;
+use super::{Note, place};
+use crate::fleet::{Node, Span, Value};
+use crate::wire::expr::{Engine, only_expression};
+
+/// A task, or a value of a play's, while it is translated.
+pub(super) struct Job<'p> {
+    pub(super) names: Names,
+    /// What is being translated, for people.
+    pub(super) what: String,
+    /// Why it is left out.
+    pub(super) problems: Vec<Note>,
+    pub(super) all: &'p mut Gathered,
+    pub(super) is_handler: bool,
+}
+
+/// What all tasks of a play say.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) notes: Vec<Note>,
+    /// What a whole task type does otherwise.
+    pub(super) remarks: BTreeSet<&'static str>,
+    /// Names that nothing in the playbook defines, where they are used first.
+    pub(super) undefined: Vec<(String, Span)>,
+    /// Files that the fleet's folder needs.
+    pub(super) files: BTreeSet<String>,
+}
+
+impl<'p> Job<'p> {
+    pub(super) fn new(names: Names, what: impl Into<String>, all: &'p mut Gathered) -> Self {
+        Self { names, what: what.into(), problems: Vec::new(), all, is_handler: false }
+    }
+
+    fn make(&self, span: &Span, why: impl Into<String>, hint: impl Into<String>) -> Note {
+        Note { span: span.clone(), what: self.what.clone(), why: why.into(), hint: hint.into() }
+    }
+
+    /// Says why the task is left out.
+    pub(super) fn problem(&mut self, span: &Span, why: impl Into<String>, hint: impl Into<String>) {
+        let note = self.make(span, why, hint);
+        self.problems.push(note);
+    }
+
+    /// Says what has to be seen to, though the task is translated.
+    pub(super) fn note(&mut self, span: &Span, why: impl Into<String>, hint: impl Into<String>) {
+        let note = self.make(span, why, hint);
+        self.all.notes.push(note);
+    }
+
+    /// Remembers how a task type differs.
+    pub(super) fn remark(&mut self, text: &'static str) {
+        self.all.remarks.insert(text);
+    }
+
+    /// Takes a translation in: what it needs, or why there is none.
+    fn taken(&mut self, node: &Node, source: &str, result: Result<Translated, Problem>) -> Option<Translated> {
+        let spot = |start: usize, end: usize| place(&node.span, source.get(start..end).unwrap_or_default());
+        match result {
+            Ok(translated) => {
+                for Use { name, start, end } in &translated.uses {
+                    let is_new = self.all.undefined.iter().all(|(known, _)| known != name);
+                    self.all.undefined.extend(is_new.then(|| (name.clone(), spot(*start, *end))));
+                }
+                Some(translated)
+            }
+            Err(Problem { start, end, why, hint }) => {
+                self.problem(&spot(start, end), why, hint);
+                None
+            }
+        }
+    }
+
+    /// An expression, as `when` has it.
+    pub(super) fn expression(&mut self, node: &Node) -> Option<String> {
+        match scalar(node) {
+            Ok(Out::Bool(truth)) => Some(truth.to_string()),
+            Ok(Out::Text(text)) => {
+                let result = jinja::expression(&text, &self.names);
+                self.taken(node, &text, result).map(|translated| translated.text)
+            }
+            _ => {
+                self.problem(&node.span, "this is no expression", "write one, or true or false");
+                None
+            }
+        }
+    }
+
+    /// A text that may have expressions, with its type where it is nothing but one of them.
+    pub(super) fn kept(&mut self, node: &Node, source: &str) -> Option<(String, Ty)> {
+        let result = jinja::text(source, &self.names, false);
+        self.taken(node, source, result).map(|translated| (translated.text, translated.ty))
+    }
+
+    /// A text, as a module takes it that wants text.
+    pub(super) fn text(&mut self, node: &Node) -> Option<String> {
+        match scalar(node) {
+            Ok(Out::Text(text)) => {
+                let result = jinja::text(&text, &self.names, true);
+                self.taken(node, &text, result).map(|translated| translated.text)
+            }
+            Ok(Out::Int(number)) => Some(number.to_string()),
+            Ok(_) => {
+                self.problem(&node.span, "text is expected here", "write it in quotes");
+                None
+            }
+            Err(why) => {
+                self.problem(&node.span, why, "write it in quotes, as it is meant");
+                None
+            }
+        }
+    }
+
+    /// An absolute path.
+    pub(super) fn path(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        if text.starts_with('/') || text.starts_with("{{") {
+            return Some(text);
+        }
+        self.problem(&node.span, format!("{text:?} is not an absolute path"), "write the path from / on");
+        None
+    }
+
+    /// A file's mode, in octal digits.
+    pub(super) fn mode(&mut self, node: &Node) -> Option<String> {
+        let is_octal = |text: &str| text.bytes().all(|c| (b'0'..=b'7').contains(&c)) && (3..=4).contains(&text.len());
+        match (&node.plain, &node.value) {
+            (Some(plain), Value::Int(_)) if plain.starts_with('0') && is_octal(plain) => return Some(plain.clone()),
+            (None, Value::Str(text)) if is_octal(text) => return Some(text.clone()),
+            (_, Value::Str(text)) if Engine::is_template(text) => return self.text(node),
+            _ => {}
+        }
+        self.problem(&node.span, "a mode that is not in octal digits", "write it in quotes: \"0644\"");
+        None
+    }
+
+    /// `true` or `false`, as modules read it.
+    pub(super) fn bool(&mut self, node: &Node) -> Option<bool> {
+        let truth = truth(node);
+        if truth.is_none() {
+            self.problem(&node.span, "true or false is expected here, and no expression", "make two tasks with `when`");
+        }
+        truth
+    }
+
+    /// A whole number.
+    pub(super) fn number(&mut self, node: &Node) -> Option<i64> {
+        let number = match scalar(node) {
+            Ok(Out::Int(number)) => Some(number),
+            Ok(Out::Text(text)) => text.parse().ok(),
+            _ => None,
+        };
+        let number = number.filter(|number| (0..=i64::from(u32::MAX)).contains(number));
+        if number.is_none() {
+            self.problem(&node.span, "a whole number is expected here, and no expression", "write the number");
+        }
+        number
+    }
+
+    /// Texts: a list of them, or one with commas between them.
+    pub(super) fn texts(&mut self, node: &Node) -> Option<Vec<String>> {
+        if let Value::Seq(items) = &node.value {
+            return items.iter().map(|item| self.text(item)).collect();
+        }
+        let text = node.as_str().unwrap_or_default();
+        if only_expression(text).is_some() {
+            // A list in a list of texts stands for its elements.
+            return self.kept(node, text).and_then(|(kept, ty)| match ty {
+                Ty::List => Some(vec![kept]),
+                _ => self.text(node).map(|text| vec![text]),
+            });
+        }
+        let text = self.text(node)?;
+        Some(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
+    }
+
+    /// A value of any kind, as variables and loops have it: expressions in it become text here, so they have to be text.
+    pub(super) fn value(&mut self, node: &Node) -> Option<Out> {
+        match &node.value {
+            Value::Seq(items) => items.iter().map(|item| self.value(item)).collect::<Option<_>>().map(Out::List),
+            Value::Map(entries) => {
+                let pair = |(key, value): &(Node, Node)| Some((key.scalar_text()?.to_owned(), self.value(value)?));
+                entries.iter().map(pair).collect::<Option<_>>().map(Out::Map)
+            }
+            _ => match scalar(node) {
+                Ok(Out::Text(text)) => {
+                    let (text, ty) = self.kept(node, &text)?;
+                    if ty != Ty::Text {
+                        let hint = "name what is meant where it is used; or write text around it";
+                        self.problem(
+                            &node.span,
+                            "an expression that need not be text, and would become text here",
+                            hint,
+                        );
+                    }
+                    Some(Out::Text(text))
+                }
+                Ok(out) => Some(out),
+                Err(why) => {
+                    self.problem(&node.span, why, "write it in quotes, as it is meant");
+                    None
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A play: its variables, its tasks, its handlers.
+
+use std::collections::BTreeSet;
+
+use super::job::{Gathered, Job};
+use super::names::{Names, Outcome};
+use super::scalar::truth;
+use super::task::is_identifier;
+use super::write::{Fields, Out, field};
+use super::{Note, modules};
+use crate::fleet::{Node, Span, Value};
+
+/// A play at work.
+#[derive(Default)]
+pub(super) struct Play {
+    pub(super) names: Names,
+    pub(super) dead: Dead,
+    /// Handlers that are there to be notified.
+    pub(super) handlers: BTreeSet<String>,
+    pub(super) all: Gathered,
+    /// Lines about the play, for people.
+    pub(super) about: Vec<String>,
+    /// Tasks and handlers that were found, and those of them that are left out.
+    pub(super) found: usize,
+    pub(super) lost: usize,
+}
+
+/// What is not there, since what gives it was left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Dead {
+    pub(super) names: BTreeSet<String>,
+    pub(super) handlers: BTreeSet<String>,
+}
+
+impl Play {
+    /// A play that knows what is not there.
+    pub(super) fn with(dead: Dead) -> Self {
+        let mut play = Self { dead, ..Self::default() };
+        play.names.dead.clone_from(&play.dead.names);
+        play
+    }
+
+    /// Says that something of the play's is left out.
+    fn note(&mut self, span: &Span, why: impl Into<String>, hint: &str) {
+        let note = Note { span: span.clone(), what: "the play".to_owned(), why: why.into(), hint: hint.to_owned() };
+        self.all.notes.push(note);
+    }
+
+    /// Translates a file of tasks.
+    pub(super) fn tasks(&mut self, node: &Node) -> Fields {
+        self.look(node);
+        vec![field("tasks", Out::Entries(self.list(node, &[])))]
+    }
+
+    /// Translates a play.
+    pub(super) fn read(&mut self, node: &Node) -> Fields {
+        let Value::Map(entries) = &node.value else { return Vec::new() };
+        for (key, value) in entries {
+            self.about(key, value);
+        }
+        let lists = ["pre_tasks", "tasks", "post_tasks", "handlers"];
+        lists.iter().filter_map(|key| node.get(key)).for_each(|list| self.look(list));
+        for handler in items(node.get("handlers")) {
+            let name = handler.get("name").and_then(Node::as_str).unwrap_or_default();
+            if !self.dead.handlers.contains(name) {
+                self.handlers.insert(name.to_owned());
+            }
+        }
+        let mut fields = Vec::new();
+        let vars = node.get("vars").map(|vars| self.vars(vars)).unwrap_or_default();
+        if !vars.is_empty() {
+            fields.push(field("vars", Out::Map(vars)));
+        }
+        let mut tasks = Vec::new();
+        for key in lists.into_iter().take(3) {
+            tasks.extend(node.get(key).map(|list| self.list(list, &[])).unwrap_or_default());
+        }
+        fields.push(field("tasks", Out::Entries(tasks)));
+        if let Some(list) = node.get("handlers") {
+            let handlers: Vec<_> = items(Some(list)).iter().map(|handler| self.handler(handler)).collect();
+            fields.push(field("handlers", Out::Entries(handlers)));
+        }
+        fields
+    }
+
+    /// What is said of the play itself.
+    fn about(&mut self, key: &Node, value: &Node) {
+        let text = value.scalar_text().unwrap_or_default();
+        match key.scalar_text().unwrap_or_default() {
+            "name" => self.about.push(text.to_owned()),
+            "hosts" if text == "localhost" => {
+                self.note(&value.span, "it acts on the machine that Ansible runs on", "a playbook acts on a node");
+            }
+            "hosts" => self.about.push(format!(
+                "It was for `hosts: {}`: name it under the `playbooks` of the tiers whose nodes need it.",
+                if text.is_empty() { "…" } else { text }
+            )),
+            "vars" | "tasks" | "handlers" | "gather_facts" | "become_method" => {}
+            "become" if truth(value) == Some(true) => {}
+            "become_user" | "remote_user" if text == "root" => {}
+            // Ansible runs handlers between these and the tasks.
+            key @ ("pre_tasks" | "post_tasks") => {
+                let notifies = |task: &Node| task.get("notify").is_some() || task.get("block").is_some();
+                if items(Some(value)).iter().any(notifies) {
+                    let why = format!("handlers that `{key}` notify run at the end, not between these and the tasks");
+                    self.note(&value.span, why, "see that it does no harm");
+                }
+            }
+            other => {
+                let hint = match other {
+                    "roles" => "import each role's tasks/main.yml by itself, and `include` what was made of it",
+                    "vars_files" | "vars_prompt" => "give the variables as the tier's or the workspace's `vars`",
+                    "import_playbook" => "import that file by itself, and name both playbooks under `playbooks`",
+                    "become" | "become_user" | "remote_user" => {
+                        "all tasks run as root; a `command` task may name a `user`"
+                    }
+                    "serial" | "strategy" | "max_fail_percentage" | "any_errors_fatal" => {
+                        "`stead converge` has --canary, --serial and --max-failures"
+                    }
+                    _ => "write what is meant with each task",
+                };
+                self.note(&key.span, format!("its `{other}` is left out"), hint);
+            }
+        }
+    }
+
+    /// The play's variables.
+    fn vars(&mut self, node: &Node) -> Fields {
+        let Value::Map(entries) = &node.value else {
+            self.note(&node.span, "its `vars` are no mapping", "write `name: value`");
+            return Vec::new();
+        };
+        let named = |key: &Node| key.scalar_text().unwrap_or_default().to_owned();
+        entries.iter().for_each(|(key, value)| self.names.define(&named(key), vec![value.clone()]));
+        let mut fields = Vec::new();
+        for (key, value) in entries {
+            let name = named(key);
+            let mut job = Job::new(self.names.clone(), format!("the variable {name:?}"), &mut self.all);
+            if let Some((why, hint)) = job.names.objection(&name).filter(|_| !self.dead.names.contains(&name)) {
+                job.problem(&key.span, why, hint);
+            } else if !is_identifier(&name) {
+                job.problem(&key.span, "this is no name that templates can use", "take letters, digits and _");
+            }
+            let value = job.value(value);
+            let problems = std::mem::take(&mut job.problems);
+            match value.filter(|_| problems.is_empty() && !self.dead.names.contains(&name)) {
+                Some(value) => fields.push((name, value)),
+                None => {
+                    self.dead.names.insert(name);
+                }
+            }
+            self.all.notes.extend(problems);
+        }
+        fields
+    }
+
+    /// Takes in what tasks register, before any of them is translated.
+    fn look(&mut self, node: &Node) {
+        for task in items(Some(node)) {
+            if let Some(name) = task.get("register").and_then(Node::as_str) {
+                self.names.register(name, outcome(task));
+            }
+            ["block", "rescue", "always"].iter().filter_map(|key| task.get(key)).for_each(|inner| self.look(inner));
+        }
+    }
+
+    /// Counts tasks that are left out, with those within them; what they register is not there.
+    pub(super) fn lose(&mut self, node: &Node) {
+        let inner: Vec<&Node> = ["block", "rescue", "always"].iter().filter_map(|key| node.get(key)).collect();
+        inner.iter().flat_map(|list| items(Some(list))).for_each(|task| self.lose(task));
+        if inner.is_empty() {
+            self.found += 1;
+            self.lost += 1;
+        }
+        if let Some(name) = node.get("register").and_then(Node::as_str) {
+            self.dead.names.insert(name.to_owned());
+        }
+    }
+}
+
+/// What a task's result has.
+pub(super) fn outcome(task: &Node) -> Outcome {
+    let Value::Map(entries) = &task.value else { return Outcome { is_command: false, is_looped: false } };
+    let keys = || entries.iter().filter_map(|(key, _)| key.scalar_text());
+    Outcome {
+        is_command: keys().filter_map(modules::find).any(modules::Module::is_command),
+        is_looped: keys().any(|key| key == "loop" || key.starts_with("with_")),
+    }
+}
+
+/// A list's items; none where there is no list.
+pub(super) fn items(node: Option<&Node>) -> &[Node] {
+    match node.map(|node| &node.value) {
+        Some(Value::Seq(items)) => items,
+        _ => &[],
+    }
+}
+
+/// A list's items, or the one that stands in place of a list.
+pub(super) fn each(node: &Node) -> &[Node] {
+    if matches!(node.value, Value::Seq(_)) { items(Some(node)) } else { std::slice::from_ref(node) }
+}

@@ -1,0 +1,355 @@
+//! Tasks, blocks and handlers, with their keywords: when, how often, and with what consequence.
+
+use super::job::Job;
+use super::modules::{self, Module};
+use super::play::{Play, each, items, outcome};
+use super::scalar::truth;
+use super::write::{Entry, Fields, Out, field};
+use crate::fleet::{Node, Value};
+use crate::wire::expr::{Engine, only_expression};
+
+/// Ansible's own, where a task says `until` and no more; in tries and seconds.
+const RETRIES: i64 = 3;
+const DELAY: i64 = 5;
+/// What is translated beside the module.
+const KEYWORDS: [&str; 20] = [
+    "name",
+    "when",
+    "loop",
+    "with_items",
+    "loop_control",
+    "register",
+    "changed_when",
+    "failed_when",
+    "notify",
+    "tags",
+    "vars",
+    "until",
+    "retries",
+    "delay",
+    "ignore_errors",
+    "no_log",
+    "become",
+    "become_user",
+    "become_method",
+    "args",
+];
+const OF_BLOCKS: [&str; 10] =
+    ["name", "when", "tags", "vars", "become", "become_user", "become_method", "block", "rescue", "always"];
+/// That a program ended well, as it is written here.
+const WENT_WELL: &str = "result.rc == 0";
+
+/// Variables that a block hands down to its tasks.
+type Vars = [(Node, Node)];
+
+impl Play {
+    /// Translates a list of tasks.
+    pub(super) fn list(&mut self, node: &Node, vars: &Vars) -> Vec<Entry> {
+        if !matches!(node.value, Value::Seq(_) | Value::Null) {
+            Job::new(self.names.clone(), "the play", &mut self.all).note(
+                &node.span,
+                "its tasks are no list",
+                "write one",
+            );
+        }
+        items(Some(node)).iter().map(|item| self.entry(item, vars)).collect()
+    }
+
+    fn entry(&mut self, node: &Node, vars: &Vars) -> Entry {
+        if node.get("block").is_some() { self.block(node, vars) } else { self.task(node, vars, false) }
+    }
+
+    /// A handler: a task with a name to be called by.
+    pub(super) fn handler(&mut self, node: &Node) -> Entry {
+        let name = node.get("name").and_then(Node::as_str).unwrap_or_default().to_owned();
+        let entry = self.task(node, &[], true);
+        if entry.fields.is_empty() {
+            self.dead.handlers.insert(name);
+        }
+        entry
+    }
+
+    fn block(&mut self, node: &Node, vars: &Vars) -> Entry {
+        let mut job = Job::new(self.names.clone(), called(node, "block"), &mut self.all);
+        for (key, value) in entries(node) {
+            let name = key.scalar_text().unwrap_or_default();
+            if !OF_BLOCKS.contains(&name) {
+                job.problem(&key.span, format!("`{name}` of a block"), "write it with each of its tasks");
+            } else if matches!(name, "become" | "become_user") {
+                is_root(&mut job, name, value);
+            }
+        }
+        let name = node.get("name").and_then(|name| job.text(name)).map(|name| field("name", name));
+        let ends: Fields = [conditions(&mut job, node), labels(&mut job, node)].into_iter().flatten().collect();
+        let problems = std::mem::take(&mut job.problems);
+        if !problems.is_empty() {
+            self.lose(node);
+            return left_out(self, problems);
+        }
+        let inner: Vec<(Node, Node)> =
+            node.get("vars").map(entries).unwrap_or_default().iter().chain(vars).cloned().collect();
+        let mut lists = Vec::new();
+        for (theirs, ours) in [("block", "tasks"), ("rescue", "rescue"), ("always", "always")] {
+            lists.extend(node.get(theirs).map(|list| field(ours, Out::Entries(self.list(list, &inner)))));
+        }
+        let block = field("block", Out::Map(lists));
+        Entry { comments: Vec::new(), fields: name.into_iter().chain([block]).chain(ends).collect() }
+    }
+
+    fn task(&mut self, node: &Node, vars: &Vars, is_handler: bool) -> Entry {
+        let (handlers, dead) = (self.handlers.clone(), self.dead.clone());
+        let mut job =
+            Job::new(self.names.clone(), called(node, if is_handler { "handler" } else { "task" }), &mut self.all);
+        job.is_handler = is_handler;
+        if is_handler && node.get("name").and_then(Node::as_str).is_none_or(Engine::is_template) {
+            job.problem(&node.span, "a handler without a plain name", "give it one");
+        }
+        let vars = own_vars(&mut job, node, vars);
+        let items = looped(&mut job, node);
+        let name = node.get("name").and_then(|name| job.text(name));
+        let mut fields: Fields = name.map(|name| field("name", name)).into_iter().collect();
+        if let Some((module, key, value)) = module(&mut job, node) {
+            let made = module.translate(&mut job, key, value, node.get("args"));
+            let mut inner = made.fields;
+            let is_command = made.kind == "command";
+            for key in ["become", "become_user"] {
+                match node.get(key) {
+                    Some(user) if key == "become_user" && is_command && user.as_str() != Some("root") => {
+                        inner.extend(job.text(user).map(|user| field("user", user)));
+                    }
+                    Some(value) => is_root(&mut job, key, value),
+                    None => {}
+                }
+            }
+            fields.push(field(made.kind, Out::Map(inner)));
+            fields.extend(conditions(&mut job, node));
+            fields.extend(items.map(|items| field("loop", items)));
+            fields.extend(register(&mut job, node));
+            // systemd reads its units again without that being a change.
+            if is_command && !module.is_command() && node.get("changed_when").is_none() {
+                fields.push(field("changed_when", "false"));
+            }
+            fields.extend(judgement(&mut job, node, is_command && module.is_command()));
+        }
+        if let Some(notify) = node.get("notify") {
+            let mut names = Vec::new();
+            for node in each(notify) {
+                let name = node.scalar_text().unwrap_or_default().to_owned();
+                if handlers.contains(&name) {
+                    names.push(name);
+                } else {
+                    let hint = "write a handler of that name, and notify it here";
+                    let gone = if dead.handlers.contains(&name) { "was left out" } else { "is not in this file" };
+                    job.note(&node.span, format!("it notifies {name:?}, which {gone}"), hint);
+                }
+            }
+            fields.extend((!names.is_empty()).then(|| field("notify", names)));
+        }
+        fields.extend(labels(&mut job, node));
+        fields.extend((!vars.is_empty()).then(|| field("vars", Out::Map(vars))));
+        for (theirs, ours) in [("ignore_errors", "ignore_errors"), ("no_log", "sensitive")] {
+            let is_said = node.get(theirs).and_then(|node| job.bool(node)).unwrap_or_default();
+            fields.extend(is_said.then(|| field(ours, true)));
+        }
+        let problems = std::mem::take(&mut job.problems);
+        if !problems.is_empty() {
+            self.lose(node);
+            return left_out(self, problems);
+        }
+        self.found += 1;
+        Entry { comments: Vec::new(), fields }
+    }
+}
+
+/// What stands in the place of a task that is left out.
+fn left_out(play: &mut Play, problems: Vec<super::Note>) -> Entry {
+    let reasons: Vec<&str> = problems.iter().map(|note| note.why.as_str()).collect();
+    let comments = problems.first().map(|first| {
+        let place = format!("{}:{}", first.span.source.path(), first.span.line);
+        format!("not translated: {} ({place}): {}", first.what, reasons.join("; "))
+    });
+    let entry = Entry { comments: comments.into_iter().collect(), fields: Vec::new() };
+    play.all.notes.extend(problems);
+    entry
+}
+
+/// What a task is called in messages.
+fn called(node: &Node, kind: &str) -> String {
+    match node.get("name").and_then(Node::scalar_text) {
+        Some(name) => format!("{kind} {name:?}"),
+        None => format!("{kind} without a name"),
+    }
+}
+
+fn entries(node: &Node) -> &[(Node, Node)] {
+    match &node.value {
+        Value::Map(entries) => entries,
+        _ => &[],
+    }
+}
+
+/// The task's module, with its key and arguments. Every other key has to be a known one.
+fn module<'n>(job: &mut Job<'_>, node: &'n Node) -> Option<(&'static Module, &'n Node, &'n Node)> {
+    let mut found = None;
+    for (key, value) in entries(node) {
+        let name = key.scalar_text().unwrap_or_default();
+        match modules::find(name) {
+            Some(module) if found.is_none() => found = Some((module, key, value)),
+            _ if KEYWORDS.contains(&name) => {}
+            _ => job.problem(
+                &key.span,
+                format!("`{name}` has no translation"),
+                "docs/MIGRATING.md says what there is in its place",
+            ),
+        }
+    }
+    if found.is_none() && job.problems.is_empty() {
+        job.problem(&node.span, "this task has no module", "name one");
+    }
+    found
+}
+
+/// Every task runs as root here.
+fn is_root(job: &mut Job<'_>, key: &str, value: &Node) {
+    let is_root = if key == "become" { truth(value) == Some(true) } else { value.as_str() == Some("root") };
+    if !is_root {
+        job.problem(&value.span, "all tasks but commands run as root", "let a `command` task name its `user`");
+    }
+}
+
+/// Variables of the task's own: as they are written, since they are not evaluated.
+fn own_vars(job: &mut Job<'_>, node: &Node, around: &Vars) -> Fields {
+    let own = node.get("vars").map(entries).unwrap_or_default();
+    let mut fields: Fields = Vec::new();
+    for (key, value) in own.iter().chain(around) {
+        let name = key.scalar_text().unwrap_or_default();
+        if fields.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        let text = format!("{:?}", value.to_json());
+        if !is_identifier(name) || job.names.objection(name).is_some() || Engine::is_template(&text) {
+            let hint = "write the expression where it is used; a name of your own, with letters, digits and _";
+            job.problem(&key.span, format!("the task's variable {name:?}, which is taken as it is written"), hint);
+        }
+        job.names.define(name, vec![value.clone()]);
+        fields.extend(job.value(value).map(|out| (name.to_owned(), out)));
+    }
+    fields
+}
+
+/// What the task is repeated over; everything after it may name the item.
+fn looped(job: &mut Job<'_>, node: &Node) -> Option<Out> {
+    for (key, _) in node.get("loop_control").map(entries).unwrap_or_default() {
+        if key.scalar_text() != Some("label") {
+            job.problem(&key.span, "this of a loop", "a loop has `item`, and no more");
+        }
+    }
+    let flattens = node.get("with_items").is_some();
+    let list = node.get("loop").or(node.get("with_items"))?;
+    if let Value::Seq(items) = &list.value {
+        let inner = |item: &Node| match &item.value {
+            Value::Seq(inner) if flattens => inner.clone(),
+            _ => vec![item.clone()],
+        };
+        let all: Vec<Node> = items.iter().flat_map(inner).collect();
+        let out = all.iter().map(|item| job.value(item)).collect::<Option<_>>().map(Out::List);
+        job.names.define("item", all);
+        return out;
+    }
+    let text = list.as_str().unwrap_or_default().to_owned();
+    let inner = only_expression(&text).unwrap_or_default();
+    let (kept, ty) = job.kept(list, &text)?;
+    let path: Vec<&str> = inner.split('.').collect();
+    let elements = job.names.elements(&path);
+    let is_flat = elements.as_ref().is_some_and(|all| !all.iter().any(|item| matches!(item.value, Value::Seq(_))));
+    if inner.is_empty() || !matches!(ty, super::jinja::Ty::List | super::jinja::Ty::Unknown) {
+        job.problem(&list.span, "a loop over what is no list", "write [a, b], or one expression that gives a list");
+    } else if flattens && !is_flat {
+        job.problem(&list.span, "`with_items` takes lists within the list apart", "write `loop`, where it has none");
+    }
+    job.names.define("item", elements.unwrap_or_default());
+    Some(kept.into())
+}
+
+/// Expressions of which all have to hold.
+fn expressions(job: &mut Job<'_>, node: &Node) -> Vec<String> {
+    each(node).iter().filter_map(|one| job.expression(one)).collect()
+}
+
+fn conditions(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+    let mut all = expressions(job, node.get("when")?);
+    let only = if all.len() == 1 { all.pop().map(Out::from) } else { None };
+    Some(field("when", only.unwrap_or_else(|| all.into())))
+}
+
+fn register(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+    let name = node.get("register")?;
+    let text = name.as_str().unwrap_or_default();
+    if !is_identifier(text) {
+        job.problem(&name.span, "this is no name that templates can use", "take letters, digits and _");
+    } else if let Some((why, hint)) = job.names.objection(text).filter(|_| !job.names.dead.contains(text)) {
+        job.problem(&name.span, why, hint);
+    }
+    Some(field("register", text))
+}
+
+/// What decides how the task ended, and how often it is tried.
+fn judgement(job: &mut Job<'_>, node: &Node, is_command: bool) -> Fields {
+    let outer = job.names.clone();
+    job.names = outer.judging(node.get("register").and_then(Node::as_str), outcome(node));
+    let mut said = |key: &str| {
+        let all = expressions(job, node.get(key)?);
+        let parts: Vec<String> = all.iter().map(|one| format!("({one})")).collect();
+        Some(if all.len() == 1 { all.concat() } else { parts.join(" and ") })
+    };
+    let (changed, failed, until) = (said("changed_when"), said("failed_when"), said("until"));
+    job.names = outer;
+    let failed = match (failed, until.as_deref()) {
+        (failed, None) => failed,
+        (None, Some(WENT_WELL)) => None,
+        (Some(never), Some(until)) if never == "false" => Some(format!("not ({until})")),
+        (None, Some(until)) if until.starts_with(&format!("{WENT_WELL} and ")) && !until.contains(" or ") => {
+            Some(format!("not ({until})"))
+        }
+        (_, Some(_)) => {
+            let span = node.get("until").map_or(&node.span, |until| &until.span);
+            let hint = "ask that the program ended well first: NAME.rc == 0 and …";
+            job.problem(span, "Ansible stops trying here also where the program failed", hint);
+            None
+        }
+    };
+    for key in ["failed_when", "until"] {
+        if let Some(node) = node.get(key).filter(|_| !is_command) {
+            let hint = "`ignore_errors: true` lets the run go on; a `wait_for` task waits";
+            job.problem(&node.span, format!("`{key}` of a task that runs no program"), hint);
+        }
+    }
+    let mut fields: Fields = changed.map(|changed| field("changed_when", changed)).into_iter().collect();
+    fields.extend(failed.map(|failed| field("failed_when", failed)));
+    let tries = node.get("retries").is_some() || until.is_some();
+    for (key, default) in [("retries", RETRIES), ("delay", DELAY)] {
+        let number = node.get(key).map_or(Some(default), |given| job.number(given)).filter(|_| tries);
+        fields.extend(number.map(|number| field(key, Out::Int(number))));
+    }
+    fields
+}
+
+/// The task's tags.
+fn labels(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+    let mut all = Vec::new();
+    for node in each(node.get("tags")?) {
+        for tag in node.scalar_text().unwrap_or_default().split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            if matches!(tag, "always" | "never") || Engine::is_template(tag) {
+                job.problem(&node.span, format!("the tag {tag:?}"), "name tags that say what the task is about");
+            }
+            all.push(tag.to_owned());
+        }
+    }
+    Some(field("tags", all))
+}
+
+/// Whether templates can use a name.
+pub(super) fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}

@@ -1,0 +1,107 @@
+//! Ansible's short forms: `name=nginx state=present`, and command lines. Expressions in braces are one piece.
+
+/// A word of a short form or a command line, with its place in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Word {
+    /// Without quotes, which are taken off as Python's `shlex` does.
+    pub(super) text: String,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Expressions outside of quotes: what they give may have blanks, which would make several words of it.
+    pub(super) open: Vec<String>,
+}
+
+/// Splits a text at blanks outside of quotes and braces.
+///
+/// # Errors
+/// Fails, saying why, where quotes or braces are left open.
+pub(super) fn split(text: &str) -> Result<Vec<Word>, &'static str> {
+    let mut words: Vec<Word> = Vec::new();
+    let mut quote: Option<char> = None;
+    let mut is_within = false;
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        let mut length = c.len_utf8();
+        if quote.is_none() && c.is_whitespace() {
+            is_within = false;
+            at += length;
+            continue;
+        }
+        if !is_within {
+            words.push(Word { start: at, ..Word::default() });
+            is_within = true;
+        }
+        let Some(word) = words.last_mut() else { break };
+        let next = text[at + length..].chars().next();
+        match (c, quote) {
+            ('{', _) if next == Some('{') => {
+                length = text[at..].find("}}").ok_or("braces are left open")? + 2;
+                word.text.push_str(&text[at..at + length]);
+                if quote.is_none() {
+                    word.open.push(text[at + 2..at + length - 2].trim().to_owned());
+                }
+            }
+            ('\\', None) => {
+                let next = next.ok_or("a backslash with nothing behind it")?;
+                word.text.push(next);
+                length += next.len_utf8();
+            }
+            ('\\', Some('"')) if matches!(next, Some('"' | '\\')) => {
+                word.text.extend(next);
+                length += 1;
+            }
+            (c, Some(open)) if c == open => quote = None,
+            ('"' | '\'', None) => quote = Some(c),
+            _ => word.text.push(c),
+        }
+        at += length;
+        word.end = at;
+    }
+    if quote.is_some() { Err("a quote is left open") } else { Ok(words) }
+}
+
+/// A word that is `key=value`, taken apart.
+pub(super) fn pair(word: &Word) -> Option<(&str, &str)> {
+    let (key, value) = word.text.split_once('=')?;
+    let is_key = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_key.then_some((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(text: &str) -> Vec<String> {
+        split(text).unwrap().into_iter().map(|word| word.text).collect()
+    }
+
+    #[test]
+    fn words_are_shlex_s() {
+        assert_eq!(
+            texts(r#"a "b c" 'd "e' f\ g "h\"i" "" x{{ y | z }}"#),
+            ["a", "b c", "d \"e", "f g", "h\"i", "", "x{{ y | z }}"]
+        );
+        let words = split("echo {{ a }} '{{ b }}'").unwrap();
+        assert_eq!((words[1].open.len(), words[2].open.len()), (1, 0));
+        assert_eq!((words[1].start, words[1].end), (5, 12));
+        for open in ["'a", "\"", "{{ a", "a\\"] {
+            assert!(split(open).is_err(), "{open}");
+        }
+        assert_eq!(
+            split("a='b c'=d").unwrap().iter().map(|word| pair(word).unwrap()).collect::<Vec<_>>(),
+            [("a", "b c=d")]
+        );
+        assert_eq!(pair(&Word { text: "--x=y".into(), ..Word::default() }), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_words_or_refused(text in "\\PC{0,40}|[a '\"{}\\\\=é]{0,24}") {
+            for word in split(&text).unwrap_or_default() {
+                prop_assert!(!text[word.start..word.end].is_empty());
+            }
+        }
+    }
+}
