@@ -1,6 +1,6 @@
 //! `stead playbook import`: other programs' playbooks.
 
-use std::io::{Read, Write};
+use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
@@ -69,26 +69,19 @@ pub(super) fn run(command: &Import, env: &Env) -> Result<()> {
 
 /// The file's text, and what messages call it.
 fn read(file: &Utf8Path) -> Result<(String, &Utf8Path)> {
-    let mut bytes = Vec::new();
-    let read = match file.as_str() {
-        "-" => std::io::stdin().read_to_end(&mut bytes),
-        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_end(&mut bytes)),
+    let (text, name) = match file.as_str() {
+        "-" => (std::io::read_to_string(std::io::stdin()), Utf8Path::new("stdin")),
+        _ => (std::fs::read_to_string(file), file),
     };
-    let wrong = |what: &str| Error::input(format!("{file} {what}")).hint("name the file of a playbook");
-    read.map_err(|error| wrong("cannot be read").because(error))?;
-    let text = String::from_utf8(bytes).map_err(|_| wrong("is not text in UTF-8"))?;
-    Ok((text, if file == "-" { Utf8Path::new("stdin") } else { file }))
+    let wrong = |error| Error::input(format!("{file} cannot be read")).because(error).hint("name a playbook");
+    Ok((text.map_err(wrong)?, name))
 }
 
 fn write(path: &Utf8Path, text: &str) -> Result<()> {
-    let mut file = std::fs::File::create_new(path).map_err(|error| {
-        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
-        let failed = if is_there {
-            Error::input(format!("{path} is there already, and is not overwritten"))
-        } else {
-            Error::failed(format!("{path} cannot be written")).because(error)
-        };
-        failed.hint("name another file")
+    let mut file = std::fs::File::create_new(path).map_err(|error: std::io::Error| {
+        Error::input(format!("{path} is not written; what is there is not overwritten"))
+            .because(error)
+            .hint("name another file")
     })?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {path}"))
 }

@@ -5,14 +5,12 @@ use super::{place, words};
 use crate::fleet::{Node, Span, Value};
 
 /// What `command` and `shell` take beside the command itself.
-const OF_COMMANDS: [&str; 7] = ["creates", "removes", "chdir", "executable", "stdin", "cmd", "warn"];
+const OF_COMMANDS: [&str; 5] = ["creates", "removes", "chdir", "executable", "stdin"];
 
 /// A module's arguments; each is taken once, and what is left over was not understood.
 pub(super) struct Args {
-    /// Where the module is named.
     pub(super) key: Span,
     left: Vec<(Node, Node)>,
-    /// A command line.
     pub(super) line: Option<Node>,
 }
 
@@ -68,16 +66,27 @@ impl Args {
         }
     }
 
-    /// An argument, by any of its names.
     pub(super) fn get(&self, names: &[&str]) -> Option<&Node> {
         let mut found = self.left.iter();
         found.find(|(key, _)| key.scalar_text().is_some_and(|key| names.contains(&key))).map(|(_, value)| value)
     }
 
-    /// Takes an argument, by any of its names.
     pub(super) fn take(&mut self, names: &[&str]) -> Option<Node> {
         let at = self.left.iter().position(|(key, _)| key.scalar_text().is_some_and(|key| names.contains(&key)))?;
         Some(self.left.remove(at).1)
+    }
+
+    /// Puts a file's own name behind an argument that is a folder.
+    pub(super) fn complete(&mut self, name: &str, file: &str) {
+        for (key, value) in &mut self.left {
+            if let (Some(key), Value::Str(text)) = (key.scalar_text(), &mut value.value)
+                && key == name
+                && text.ends_with('/')
+            {
+                text.push_str(file.rsplit('/').next().unwrap_or_default());
+                value.plain = None;
+            }
+        }
     }
 
     /// Takes a truth value; `false` where it is not given.

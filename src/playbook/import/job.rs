@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::jinja::{self, Problem, Translated, Ty, Use};
+use super::jinja::{self, Problem, Translated, Ty};
 use super::names::Names;
 use super::scalar::{scalar, truth};
 use super::write::Out;
@@ -38,23 +38,18 @@ impl<'p> Job<'p> {
         Self { names, what: what.into(), problems: Vec::new(), all, is_handler: false }
     }
 
-    fn make(&self, span: &Span, why: impl Into<String>, hint: impl Into<String>) -> Note {
-        Note { span: span.clone(), what: self.what.clone(), why: why.into(), hint: hint.into() }
-    }
-
     /// Says why the task is left out.
     pub(super) fn problem(&mut self, span: &Span, why: impl Into<String>, hint: impl Into<String>) {
-        let note = self.make(span, why, hint);
-        self.problems.push(note);
+        let what = self.what.clone();
+        self.problems.push(Note { span: span.clone(), what, why: why.into(), hint: hint.into() });
     }
 
     /// Says what has to be seen to, though the task is translated.
     pub(super) fn note(&mut self, span: &Span, why: impl Into<String>, hint: impl Into<String>) {
-        let note = self.make(span, why, hint);
-        self.all.notes.push(note);
+        let what = self.what.clone();
+        self.all.notes.push(Note { span: span.clone(), what, why: why.into(), hint: hint.into() });
     }
 
-    /// Remembers how a task type differs.
     pub(super) fn remark(&mut self, text: &'static str) {
         self.all.remarks.insert(text);
     }
@@ -64,7 +59,7 @@ impl<'p> Job<'p> {
         let spot = |start: usize, end: usize| place(&node.span, source.get(start..end).unwrap_or_default());
         match result {
             Ok(translated) => {
-                for Use { name, start, end } in &translated.uses {
+                for (name, start, end) in &translated.uses {
                     let is_new = self.all.undefined.iter().all(|(known, _)| known != name);
                     self.all.undefined.extend(is_new.then(|| (name.clone(), spot(*start, *end))));
                 }
@@ -77,7 +72,6 @@ impl<'p> Job<'p> {
         }
     }
 
-    /// An expression, as `when` has it.
     pub(super) fn expression(&mut self, node: &Node) -> Option<String> {
         match scalar(node) {
             Ok(Out::Bool(truth)) => Some(truth.to_string()),
@@ -106,18 +100,15 @@ impl<'p> Job<'p> {
                 self.taken(node, &text, result).map(|translated| translated.text)
             }
             Ok(Out::Int(number)) => Some(number.to_string()),
-            Ok(_) => {
-                self.problem(&node.span, "text is expected here", "write it in quotes");
-                None
-            }
-            Err(why) => {
-                self.problem(&node.span, why, "write it in quotes, as it is meant");
-                None
-            }
+            other => self.no_text(node, other.err().unwrap_or("text is expected here")),
         }
     }
 
-    /// An absolute path.
+    fn no_text<T>(&mut self, node: &Node, why: &str) -> Option<T> {
+        self.problem(&node.span, why, "write it in quotes, as it is meant");
+        None
+    }
+
     pub(super) fn path(&mut self, node: &Node) -> Option<String> {
         let text = self.text(node)?;
         if text.starts_with('/') || text.starts_with("{{") {
@@ -127,7 +118,6 @@ impl<'p> Job<'p> {
         None
     }
 
-    /// A file's mode, in octal digits.
     pub(super) fn mode(&mut self, node: &Node) -> Option<String> {
         let is_octal = |text: &str| text.bytes().all(|c| (b'0'..=b'7').contains(&c)) && (3..=4).contains(&text.len());
         match (&node.plain, &node.value) {
@@ -140,7 +130,6 @@ impl<'p> Job<'p> {
         None
     }
 
-    /// `true` or `false`, as modules read it.
     pub(super) fn bool(&mut self, node: &Node) -> Option<bool> {
         let truth = truth(node);
         if truth.is_none() {
@@ -149,7 +138,6 @@ impl<'p> Job<'p> {
         truth
     }
 
-    /// A whole number.
     pub(super) fn number(&mut self, node: &Node) -> Option<i64> {
         let number = match scalar(node) {
             Ok(Out::Int(number)) => Some(number),
@@ -192,20 +180,13 @@ impl<'p> Job<'p> {
                 Ok(Out::Text(text)) => {
                     let (text, ty) = self.kept(node, &text)?;
                     if ty != Ty::Text {
-                        let hint = "name what is meant where it is used; or write text around it";
-                        self.problem(
-                            &node.span,
-                            "an expression that need not be text, and would become text here",
-                            hint,
-                        );
+                        let why = "an expression that need not be text, and would become text here";
+                        self.problem(&node.span, why, "name what is meant where it is used; or write text around it");
                     }
                     Some(Out::Text(text))
                 }
                 Ok(out) => Some(out),
-                Err(why) => {
-                    self.problem(&node.span, why, "write it in quotes, as it is meant");
-                    None
-                }
+                Err(why) => self.no_text(node, why),
             },
         }
     }

@@ -72,14 +72,14 @@ pub fn ansible(path: &Utf8Path, text: &str, number: usize) -> Result<Imported> {
     let diagnostics = Diagnostics::new();
     let root = yaml::parse(&source, &diagnostics);
     let root = diagnostics.into_result(root)?;
-    let Value::Seq(items) = &root.value else { return Err(no_playbook(&root)) };
+    let Value::Seq(items) = &root.value else { return Err(no_playbook(path)) };
     let is_play = |node: &&Node| ["hosts", "import_playbook"].iter().any(|key| node.get(key).is_some());
     let is_task = |node: &Node| matches!(&node.value, Value::Map(entries) if !entries.is_empty());
     let plays: Vec<&Node> = items.iter().filter(is_play).collect();
     let (chosen, is_play) = match plays.get(number.wrapping_sub(1)) {
         Some(play) => (*play, true),
         None if plays.is_empty() && number == 1 && !items.is_empty() && items.iter().all(is_task) => (&root, false),
-        None if plays.is_empty() => return Err(no_playbook(&root)),
+        None if plays.is_empty() => return Err(no_playbook(path)),
         None => {
             let error = Error::input(format!("{path} has no play number {number}"));
             return Err(error.hint(format!("it has {}", plays.len())));
@@ -120,17 +120,9 @@ pub fn ansible(path: &Utf8Path, text: &str, number: usize) -> Result<Imported> {
     Ok(Imported { playbook, left, found: play.found, translated: play.found - play.lost })
 }
 
-fn no_playbook(root: &Node) -> Error {
-    let diagnostics = Diagnostics::new();
-    diagnostics.error_hint(
-        &root.span,
-        "this is no Ansible playbook: one is a list of plays (with `hosts`), or of tasks",
-        "name a playbook, or the file of a role's tasks (roles/NAME/tasks/main.yml)",
-    );
-    match diagnostics.into_result(None::<()>) {
-        Err(error) => error,
-        Ok(()) => Error::input("this is no Ansible playbook"),
-    }
+fn no_playbook(path: &Utf8Path) -> Error {
+    Error::input(format!("{path} is no Ansible playbook: one is a list of plays (with `hosts`), or of tasks"))
+        .hint("name a playbook, or the file of a role's tasks (roles/NAME/tasks/main.yml)")
 }
 
 /// Has the playbook loaded as `converge` would, with the files and variables that it still needs.

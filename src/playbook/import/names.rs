@@ -8,32 +8,21 @@ use crate::fleet::{Node, Value};
 use crate::playbook::load::GIVEN;
 
 /// What Ansible itself defines, and what there is in its place.
-const MAGIC: [(&str, &str); 14] = [
-    ("hostvars", INVENTORY),
-    ("groups", INVENTORY),
-    ("group_names", INVENTORY),
-    ("play_hosts", INVENTORY),
-    ("inventory_hostname", "`workspace` is what a node's workspace is called"),
-    ("inventory_hostname_short", "`workspace` is what a node's workspace is called"),
-    ("inventory_dir", FOLDER),
-    ("playbook_dir", FOLDER),
-    ("role_path", FOLDER),
-    ("role_name", FOLDER),
-    ("omit", "make two tasks with a `when` each, or give the value"),
-    ("environment", "give a `command` task its `env`"),
-    ("vars", "name the variable itself"),
-    ("lookup", "give the value as a variable"),
+const MAGIC: [(&[&str], &str); 4] = [
+    (
+        &["hostvars", "groups", "group_names", "play_hosts"],
+        "a playbook sees its own node alone; give what it needs as the workspace's or the tier's `vars`",
+    ),
+    (&["inventory_hostname", "inventory_hostname_short"], "`workspace` is what a node's workspace is called"),
+    (&["inventory_dir", "playbook_dir", "role_path", "role_name"], "bring files with `file` tasks"),
+    (&["omit", "environment", "vars"], "make two tasks with a `when` each, or give the value"),
 ];
-const INVENTORY: &str =
-    "a playbook sees its own node alone; give what it needs as the workspace's or the tier's `vars`";
-const FOLDER: &str = "bring files with `file` tasks, from the fleet's folder";
 
 /// A task whose result is registered.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outcome {
     /// It runs a program, so that there are rc, stdout and stderr.
     pub(super) is_command: bool,
-    /// It has a loop.
     pub(super) is_looped: bool,
 }
 
@@ -95,7 +84,7 @@ impl Names {
             let hint = "call the variable otherwise, and import again".to_owned();
             return Some((format!("the name {name:?} has a meaning of its own in a playbook"), hint));
         }
-        let magic = MAGIC.iter().find(|(magic, _)| *magic == name && !self.defines(name));
+        let magic = MAGIC.iter().find(|(magic, _)| magic.contains(&name) && !self.defines(name));
         magic.map(|(_, hint)| (format!("{name:?} is Ansible's own"), (*hint).to_owned()))
     }
 
@@ -106,7 +95,6 @@ impl Names {
         values.iter().map(|value| rest.iter().try_fold(value, |value, key| value.get(key))).collect()
     }
 
-    /// What kind of value a path has.
     pub(super) fn ty(&self, path: &[&str]) -> Ty {
         let Some(values) = self.possible(path) else { return Ty::Unknown };
         let tys: Vec<Ty> = values.into_iter().map(scalar::ty).collect();
@@ -121,4 +109,10 @@ impl Names {
         });
         Some(lists.collect::<Option<Vec<_>>>()?.concat())
     }
+}
+
+/// Whether templates can use a name.
+pub(super) fn is_identifier(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

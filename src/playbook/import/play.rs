@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::job::{Gathered, Job};
-use super::names::{Names, Outcome};
+use super::names::{Names, Outcome, is_identifier};
 use super::scalar::truth;
-use super::task::is_identifier;
 use super::write::{Fields, Out, field};
 use super::{Note, modules};
 use crate::fleet::{Node, Span, Value};
 
-/// A play at work.
 #[derive(Default)]
 pub(super) struct Play {
     pub(super) names: Names,
@@ -46,13 +44,11 @@ impl Play {
         self.all.notes.push(note);
     }
 
-    /// Translates a file of tasks.
     pub(super) fn tasks(&mut self, node: &Node) -> Fields {
         self.look(node);
-        vec![field("tasks", Out::Entries(self.list(node, &[])))]
+        vec![field("tasks", Out::Entries(self.list(node)))]
     }
 
-    /// Translates a play.
     pub(super) fn read(&mut self, node: &Node) -> Fields {
         let Value::Map(entries) = &node.value else { return Vec::new() };
         for (key, value) in entries {
@@ -60,7 +56,7 @@ impl Play {
         }
         let lists = ["pre_tasks", "tasks", "post_tasks", "handlers"];
         lists.iter().filter_map(|key| node.get(key)).for_each(|list| self.look(list));
-        for handler in items(node.get("handlers")) {
+        for handler in node.get("handlers").map(items).unwrap_or_default() {
             let name = handler.get("name").and_then(Node::as_str).unwrap_or_default();
             if !self.dead.handlers.contains(name) {
                 self.handlers.insert(name.to_owned());
@@ -73,11 +69,11 @@ impl Play {
         }
         let mut tasks = Vec::new();
         for key in lists.into_iter().take(3) {
-            tasks.extend(node.get(key).map(|list| self.list(list, &[])).unwrap_or_default());
+            tasks.extend(node.get(key).map(|list| self.list(list)).unwrap_or_default());
         }
         fields.push(field("tasks", Out::Entries(tasks)));
         if let Some(list) = node.get("handlers") {
-            let handlers: Vec<_> = items(Some(list)).iter().map(|handler| self.handler(handler)).collect();
+            let handlers: Vec<_> = items(list).iter().map(|handler| self.handler(handler)).collect();
             fields.push(field("handlers", Out::Entries(handlers)));
         }
         fields
@@ -100,8 +96,7 @@ impl Play {
             "become_user" | "remote_user" if text == "root" => {}
             // Ansible runs handlers between these and the tasks.
             key @ ("pre_tasks" | "post_tasks") => {
-                let notifies = |task: &Node| task.get("notify").is_some() || task.get("block").is_some();
-                if items(Some(value)).iter().any(notifies) {
+                if value.to_json().to_string().contains("\"notify\"") {
                     let why = format!("handlers that `{key}` notify run at the end, not between these and the tasks");
                     self.note(&value.span, why, "see that it does no harm");
                 }
@@ -109,22 +104,16 @@ impl Play {
             other => {
                 let hint = match other {
                     "roles" => "import each role's tasks/main.yml by itself, and `include` what was made of it",
-                    "vars_files" | "vars_prompt" => "give the variables as the tier's or the workspace's `vars`",
-                    "import_playbook" => "import that file by itself, and name both playbooks under `playbooks`",
                     "become" | "become_user" | "remote_user" => {
                         "all tasks run as root; a `command` task may name a `user`"
                     }
-                    "serial" | "strategy" | "max_fail_percentage" | "any_errors_fatal" => {
-                        "`stead converge` has --canary, --serial and --max-failures"
-                    }
-                    _ => "write what is meant with each task",
+                    _ => "docs/MIGRATING.md says what there is in its place",
                 };
                 self.note(&key.span, format!("its `{other}` is left out"), hint);
             }
         }
     }
 
-    /// The play's variables.
     fn vars(&mut self, node: &Node) -> Fields {
         let Value::Map(entries) = &node.value else {
             self.note(&node.span, "its `vars` are no mapping", "write `name: value`");
@@ -156,7 +145,7 @@ impl Play {
 
     /// Takes in what tasks register, before any of them is translated.
     fn look(&mut self, node: &Node) {
-        for task in items(Some(node)) {
+        for task in items(node) {
             if let Some(name) = task.get("register").and_then(Node::as_str) {
                 self.names.register(name, outcome(task));
             }
@@ -167,7 +156,7 @@ impl Play {
     /// Counts tasks that are left out, with those within them; what they register is not there.
     pub(super) fn lose(&mut self, node: &Node) {
         let inner: Vec<&Node> = ["block", "rescue", "always"].iter().filter_map(|key| node.get(key)).collect();
-        inner.iter().flat_map(|list| items(Some(list))).for_each(|task| self.lose(task));
+        inner.iter().flat_map(|list| items(list)).for_each(|task| self.lose(task));
         if inner.is_empty() {
             self.found += 1;
             self.lost += 1;
@@ -178,7 +167,6 @@ impl Play {
     }
 }
 
-/// What a task's result has.
 pub(super) fn outcome(task: &Node) -> Outcome {
     let Value::Map(entries) = &task.value else { return Outcome { is_command: false, is_looped: false } };
     let keys = || entries.iter().filter_map(|(key, _)| key.scalar_text());
@@ -189,14 +177,11 @@ pub(super) fn outcome(task: &Node) -> Outcome {
 }
 
 /// A list's items; none where there is no list.
-pub(super) fn items(node: Option<&Node>) -> &[Node] {
-    match node.map(|node| &node.value) {
-        Some(Value::Seq(items)) => items,
-        _ => &[],
-    }
+pub(super) fn items(node: &Node) -> &[Node] {
+    if let Value::Seq(items) = &node.value { items } else { &[] }
 }
 
 /// A list's items, or the one that stands in place of a list.
 pub(super) fn each(node: &Node) -> &[Node] {
-    if matches!(node.value, Value::Seq(_)) { items(Some(node)) } else { std::slice::from_ref(node) }
+    if matches!(node.value, Value::Seq(_)) { items(node) } else { std::slice::from_ref(node) }
 }

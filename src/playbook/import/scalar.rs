@@ -5,9 +5,6 @@ use super::write::Out;
 use crate::fleet::{Node, Value};
 
 /// A scalar that both versions of YAML read alike, or whose meaning in YAML 1.1 is plain.
-///
-/// # Errors
-/// Fails, saying why, for one whose meaning people do not see, and for lists and mappings.
 pub(super) fn scalar(node: &Node) -> Result<Out, &'static str> {
     let Some(plain) = &node.plain else {
         return match &node.value {
@@ -77,23 +74,14 @@ mod tests {
 
     #[test]
     fn scalars_are_what_yaml_1_1_makes_of_them_or_are_refused() {
-        let read = |text: &str| yaml::parse(&Source::new("t.yaml", text), &Diagnostics::new()).unwrap();
-        let text = |text: &str| Ok(Out::Text(text.to_owned()));
-        for (source, expected) in [
-            ("yes", Ok(Out::Bool(true))),
-            ("Off", Ok(Out::Bool(false))),
-            ("~", Ok(Out::Null)),
-            ("42", Ok(Out::Int(42))),
-            ("'0644'", text("0644")),
-            ("y", text("y")),
-            ("1.2.3", text("1.2.3")),
-            ("10.0.0.1/8", text("10.0.0.1/8")),
-            ("22/tcp", text("22/tcp")),
-        ] {
-            assert_eq!(scalar(&read(source)), expected, "{source}");
+        let read = |text: &str| scalar(&yaml::parse(&Source::new("t.yaml", text), &Diagnostics::new()).unwrap());
+        assert_eq!((read("yes"), read("Off")), (Ok(Out::Bool(true)), Ok(Out::Bool(false))));
+        assert_eq!((read("~"), read("42"), read("'0644'")), (Ok(Out::Null), Ok(Out::Int(42)), Ok("0644".into())));
+        for source in ["y", "1.2.3", "10.0.0.1/8", "22/tcp", "10.0.0.1"] {
+            assert_eq!(read(source), Ok(source.into()));
         }
         for source in ["0644", "1:30", "1_000", "1.10", "0o17", "0x1F", "0b1", "2026-01-31", "1e3", "[a]", "+5"] {
-            assert!(scalar(&read(source)).is_err(), "{source}");
+            assert!(read(source).is_err(), "{source}");
         }
     }
 }

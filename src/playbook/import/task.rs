@@ -2,78 +2,41 @@
 
 use super::job::Job;
 use super::modules::{self, Module};
+use super::names::is_identifier;
 use super::play::{Play, each, items, outcome};
 use super::scalar::truth;
 use super::write::{Entry, Fields, Out, field};
 use crate::fleet::{Node, Value};
 use crate::wire::expr::{Engine, only_expression};
 
-/// Ansible's own, where a task says `until` and no more; in tries and seconds.
-const RETRIES: i64 = 3;
-const DELAY: i64 = 5;
-/// What is translated beside the module.
-const KEYWORDS: [&str; 20] = [
-    "name",
-    "when",
-    "loop",
-    "with_items",
-    "loop_control",
-    "register",
-    "changed_when",
-    "failed_when",
-    "notify",
-    "tags",
-    "vars",
-    "until",
-    "retries",
-    "delay",
-    "ignore_errors",
-    "no_log",
-    "become",
-    "become_user",
-    "become_method",
-    "args",
-];
-const OF_BLOCKS: [&str; 10] =
-    ["name", "when", "tags", "vars", "become", "become_user", "become_method", "block", "rescue", "always"];
+/// What is translated beside the module, and of a block.
+const KEYWORDS: &str = "name when loop with_items register changed_when failed_when notify tags vars until \
+                        retries delay ignore_errors no_log become become_user become_method args";
+const OF_BLOCKS: &str = "name when tags become become_user become_method block rescue always";
 /// That a program ended well, as it is written here.
 const WENT_WELL: &str = "result.rc == 0";
 
-/// Variables that a block hands down to its tasks.
-type Vars = [(Node, Node)];
-
 impl Play {
-    /// Translates a list of tasks.
-    pub(super) fn list(&mut self, node: &Node, vars: &Vars) -> Vec<Entry> {
-        if !matches!(node.value, Value::Seq(_) | Value::Null) {
-            Job::new(self.names.clone(), "the play", &mut self.all).note(
-                &node.span,
-                "its tasks are no list",
-                "write one",
-            );
-        }
-        items(Some(node)).iter().map(|item| self.entry(item, vars)).collect()
-    }
-
-    fn entry(&mut self, node: &Node, vars: &Vars) -> Entry {
-        if node.get("block").is_some() { self.block(node, vars) } else { self.task(node, vars, false) }
+    pub(super) fn list(&mut self, node: &Node) -> Vec<Entry> {
+        let is_block = |item: &Node| item.get("block").is_some();
+        items(node).iter().map(|item| if is_block(item) { self.block(item) } else { self.task(item, false) }).collect()
     }
 
     /// A handler: a task with a name to be called by.
     pub(super) fn handler(&mut self, node: &Node) -> Entry {
         let name = node.get("name").and_then(Node::as_str).unwrap_or_default().to_owned();
-        let entry = self.task(node, &[], true);
+        let entry = self.task(node, true);
         if entry.fields.is_empty() {
             self.dead.handlers.insert(name);
         }
         entry
     }
 
-    fn block(&mut self, node: &Node, vars: &Vars) -> Entry {
+    fn block(&mut self, node: &Node) -> Entry {
         let mut job = Job::new(self.names.clone(), called(node, "block"), &mut self.all);
         for (key, value) in entries(node) {
             let name = key.scalar_text().unwrap_or_default();
-            if !OF_BLOCKS.contains(&name) {
+            if !OF_BLOCKS.split(' ').any(|known| known == name) {
                 job.problem(&key.span, format!("`{name}` of a block"), "write it with each of its tasks");
             } else if matches!(name, "become" | "become_user") {
                 is_root(&mut job, name, value);
@@ -83,20 +46,17 @@ impl Play {
         let ends: Fields = [conditions(&mut job, node), labels(&mut job, node)].into_iter().flatten().collect();
         let problems = std::mem::take(&mut job.problems);
         if !problems.is_empty() {
-            self.lose(node);
-            return left_out(self, problems);
+            return self.leave_out(node, problems);
         }
-        let inner: Vec<(Node, Node)> =
-            node.get("vars").map(entries).unwrap_or_default().iter().chain(vars).cloned().collect();
         let mut lists = Vec::new();
         for (theirs, ours) in [("block", "tasks"), ("rescue", "rescue"), ("always", "always")] {
-            lists.extend(node.get(theirs).map(|list| field(ours, Out::Entries(self.list(list, &inner)))));
+            lists.extend(node.get(theirs).map(|list| field(ours, Out::Entries(self.list(list)))));
         }
         let block = field("block", Out::Map(lists));
         Entry { comments: Vec::new(), fields: name.into_iter().chain([block]).chain(ends).collect() }
     }
 
-    fn task(&mut self, node: &Node, vars: &Vars, is_handler: bool) -> Entry {
+    fn task(&mut self, node: &Node, is_handler: bool) -> Entry {
         let (handlers, dead) = (self.handlers.clone(), self.dead.clone());
         let mut job =
             Job::new(self.names.clone(), called(node, if is_handler { "handler" } else { "task" }), &mut self.all);
@@ -104,14 +64,13 @@ impl Play {
         if is_handler && node.get("name").and_then(Node::as_str).is_none_or(Engine::is_template) {
             job.problem(&node.span, "a handler without a plain name", "give it one");
         }
-        let vars = own_vars(&mut job, node, vars);
+        let vars = own_vars(&mut job, node);
         let items = looped(&mut job, node);
         let name = node.get("name").and_then(|name| job.text(name));
         let mut fields: Fields = name.map(|name| field("name", name)).into_iter().collect();
         if let Some((module, key, value)) = module(&mut job, node) {
-            let made = module.translate(&mut job, key, value, node.get("args"));
-            let mut inner = made.fields;
-            let is_command = made.kind == "command";
+            let (kind, mut inner) = module.translate(&mut job, key, value, node.get("args"));
+            let is_command = kind == "command";
             for key in ["become", "become_user"] {
                 match node.get(key) {
                     Some(user) if key == "become_user" && is_command && user.as_str() != Some("root") => {
@@ -121,13 +80,13 @@ impl Play {
                     None => {}
                 }
             }
-            fields.push(field(made.kind, Out::Map(inner)));
+            fields.push(field(kind, Out::Map(inner)));
             fields.extend(conditions(&mut job, node));
             fields.extend(items.map(|items| field("loop", items)));
             fields.extend(register(&mut job, node));
             // systemd reads its units again without that being a change.
             if is_command && !module.is_command() && node.get("changed_when").is_none() {
-                fields.push(field("changed_when", "false"));
+                fields.push(field("changed_when", Out::Bool(false)));
             }
             fields.extend(judgement(&mut job, node, is_command && module.is_command()));
         }
@@ -149,28 +108,25 @@ impl Play {
         fields.extend((!vars.is_empty()).then(|| field("vars", Out::Map(vars))));
         for (theirs, ours) in [("ignore_errors", "ignore_errors"), ("no_log", "sensitive")] {
             let is_said = node.get(theirs).and_then(|node| job.bool(node)).unwrap_or_default();
-            fields.extend(is_said.then(|| field(ours, true)));
+            fields.extend(is_said.then(|| field(ours, Out::Bool(true))));
         }
         let problems = std::mem::take(&mut job.problems);
         if !problems.is_empty() {
-            self.lose(node);
-            return left_out(self, problems);
+            return self.leave_out(node, problems);
         }
         self.found += 1;
         Entry { comments: Vec::new(), fields }
     }
-}
 
-/// What stands in the place of a task that is left out.
-fn left_out(play: &mut Play, problems: Vec<super::Note>) -> Entry {
-    let reasons: Vec<&str> = problems.iter().map(|note| note.why.as_str()).collect();
-    let comments = problems.first().map(|first| {
-        let place = format!("{}:{}", first.span.source.path(), first.span.line);
-        format!("not translated: {} ({place}): {}", first.what, reasons.join("; "))
-    });
-    let entry = Entry { comments: comments.into_iter().collect(), fields: Vec::new() };
-    play.all.notes.extend(problems);
-    entry
+    /// What stands in the place of a task that is left out.
+    fn leave_out(&mut self, node: &Node, problems: Vec<super::Note>) -> Entry {
+        self.lose(node);
+        let reasons: Vec<&str> = problems.iter().map(|note| note.why.as_str()).collect();
+        let (path, line) = (node.span.source.path(), node.span.line);
+        let comment = format!("not translated: {} ({path}:{line}): {}", problems[0].what, reasons.join("; "));
+        self.all.notes.extend(problems);
+        Entry { comments: vec![comment], fields: Vec::new() }
+    }
 }
 
 /// What a task is called in messages.
@@ -195,7 +151,7 @@ fn module<'n>(job: &mut Job<'_>, node: &'n Node) -> Option<(&'static Module, &'n
         let name = key.scalar_text().unwrap_or_default();
         match modules::find(name) {
             Some(module) if found.is_none() => found = Some((module, key, value)),
-            _ if KEYWORDS.contains(&name) => {}
+            _ if KEYWORDS.split_whitespace().any(|known| known == name) => {}
             _ => job.problem(
                 &key.span,
                 format!("`{name}` has no translation"),
@@ -218,16 +174,12 @@ fn is_root(job: &mut Job<'_>, key: &str, value: &Node) {
 }
 
 /// Variables of the task's own: as they are written, since they are not evaluated.
-fn own_vars(job: &mut Job<'_>, node: &Node, around: &Vars) -> Fields {
-    let own = node.get("vars").map(entries).unwrap_or_default();
+fn own_vars(job: &mut Job<'_>, node: &Node) -> Fields {
     let mut fields: Fields = Vec::new();
-    for (key, value) in own.iter().chain(around) {
+    for (key, value) in node.get("vars").map(entries).unwrap_or_default() {
         let name = key.scalar_text().unwrap_or_default();
-        if fields.iter().any(|(known, _)| known == name) {
-            continue;
-        }
-        let text = format!("{:?}", value.to_json());
-        if !is_identifier(name) || job.names.objection(name).is_some() || Engine::is_template(&text) {
+        let has_template = Engine::is_template(&value.to_json().to_string());
+        if !is_identifier(name) || job.names.objection(name).is_some() || has_template {
             let hint = "write the expression where it is used; a name of your own, with letters, digits and _";
             job.problem(&key.span, format!("the task's variable {name:?}, which is taken as it is written"), hint);
         }
@@ -239,11 +191,6 @@ fn own_vars(job: &mut Job<'_>, node: &Node, around: &Vars) -> Fields {
 
 /// What the task is repeated over; everything after it may name the item.
 fn looped(job: &mut Job<'_>, node: &Node) -> Option<Out> {
-    for (key, _) in node.get("loop_control").map(entries).unwrap_or_default() {
-        if key.scalar_text() != Some("label") {
-            job.problem(&key.span, "this of a loop", "a loop has `item`, and no more");
-        }
-    }
     let flattens = node.get("with_items").is_some();
     let list = node.get("loop").or(node.get("with_items"))?;
     if let Value::Seq(items) = &list.value {
@@ -277,9 +224,13 @@ fn expressions(job: &mut Job<'_>, node: &Node) -> Vec<String> {
 }
 
 fn conditions(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
-    let mut all = expressions(job, node.get("when")?);
-    let only = if all.len() == 1 { all.pop().map(Out::from) } else { None };
-    Some(field("when", only.unwrap_or_else(|| all.into())))
+    let all: Vec<Out> = expressions(job, node.get("when")?).into_iter().map(condition).collect();
+    Some(field("when", if let [only] = &all[..] { only.clone() } else { Out::List(all) }))
+}
+
+/// An expression as people write it.
+fn condition(text: String) -> Out {
+    text.parse().map_or(Out::Text(text), Out::Bool)
 }
 
 fn register(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
@@ -324,17 +275,17 @@ fn judgement(job: &mut Job<'_>, node: &Node, is_command: bool) -> Fields {
             job.problem(&node.span, format!("`{key}` of a task that runs no program"), hint);
         }
     }
-    let mut fields: Fields = changed.map(|changed| field("changed_when", changed)).into_iter().collect();
-    fields.extend(failed.map(|failed| field("failed_when", failed)));
+    let mut fields: Fields = changed.map(|changed| field("changed_when", condition(changed))).into_iter().collect();
+    fields.extend(failed.map(|failed| field("failed_when", condition(failed))));
     let tries = node.get("retries").is_some() || until.is_some();
-    for (key, default) in [("retries", RETRIES), ("delay", DELAY)] {
+    // Ansible's own numbers, where a task says `until` and no more.
+    for (key, default) in [("retries", 3), ("delay", 5)] {
         let number = node.get(key).map_or(Some(default), |given| job.number(given)).filter(|_| tries);
         fields.extend(number.map(|number| field(key, Out::Int(number))));
     }
     fields
 }
 
-/// The task's tags.
 fn labels(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
     let mut all = Vec::new();
     for node in each(node.get("tags")?) {
@@ -346,10 +297,4 @@ fn labels(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
         }
     }
     Some(field("tags", all))
-}
-
-/// Whether templates can use a name.
-pub(super) fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -3,7 +3,7 @@
 use super::facts;
 use super::parse::{Expr, Kind};
 use super::{Problem, Ty, Use};
-use crate::playbook::import::names::Names;
+use crate::playbook::import::names::{Names, is_identifier};
 
 /// How tight an expression binds in tera, so that parentheses stand where they are needed.
 pub(super) const TERNARY: u8 = 0;
@@ -23,11 +23,9 @@ const METHODS: [&str; 14] = [
     "title",
 ];
 
-/// A translated expression.
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
     pub(super) text: String,
-    /// How tight it binds.
     pub(super) level: u8,
     pub(super) ty: Ty,
     /// It cannot be undefined.
@@ -52,13 +50,11 @@ pub(super) fn quote(text: &str) -> Option<String> {
     is_plain.then(|| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
 }
 
-/// Writes trees.
 pub(super) struct Emitter<'a> {
     pub(super) names: &'a Names,
     pub(super) uses: Vec<Use>,
 }
 
-/// Refuses an expression.
 pub(super) fn refuse<T>(expr: &Expr, why: impl Into<String>, hint: &str) -> Result<T, Problem> {
     Err(Problem::new(expr.start, expr.end, why, hint))
 }
@@ -68,7 +64,6 @@ impl<'a> Emitter<'a> {
         Self { names, uses: Vec::new() }
     }
 
-    /// Writes an expression.
     pub(super) fn emit(&mut self, expr: &Expr) -> Result<Piece, Problem> {
         self.value(expr, false)
     }
@@ -89,7 +84,11 @@ impl<'a> Emitter<'a> {
                 let items = items.iter().map(|item| Ok(self.emit(item)?.text)).collect::<Result<Vec<_>, Problem>>()?;
                 Ok(Piece::new(format!("[{}]", items.join(", ")), ATOM, Ty::List))
             }
-            Kind::Call(callee, args) => self.call(expr, callee, args),
+            Kind::Call => refuse(
+                expr,
+                "a function, a lookup or a method",
+                "give the value as a variable; `| split(\",\")` is a filter",
+            ),
             Kind::Filter(base, name, args) => self.filter(expr, base, name, args),
             Kind::Test(base, name, args) => self.test(expr, base, name, args, false),
             Kind::Not(inner) => self.not(inner),
@@ -114,12 +113,12 @@ impl<'a> Emitter<'a> {
                 return self.outcome(expr, name, field, maybe);
             }
         }
-        let (base, key) = match &expr.kind {
+        let (base, name, key) = match &expr.kind {
             Kind::Attr(_, name) if METHODS.contains(&name.as_str()) => {
                 return refuse(expr, format!("Python takes .{name} for a method"), &format!("write [\"{name}\"]"));
             }
-            Kind::Attr(base, name) => (base, Key::Name(name)),
-            Kind::Index(base, key) => (base, key.literal().map_or(Key::At(key), Key::Name)),
+            Kind::Attr(base, name) => (base, Some(name.as_str()), None),
+            Kind::Index(base, key) => (base, key.literal(), Some(key)),
             _ => return refuse(expr, "this is no path", "write a name"),
         };
         let is_name = matches!(base.kind, Kind::Name(_));
@@ -127,16 +126,13 @@ impl<'a> Emitter<'a> {
         // Where the first name is known, only the last one may be missing.
         let mark = if maybe && !(is_name && base.sure) { "?" } else { "" };
         let is_path = base.level == ATOM && base.text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        let text = match key {
-            Key::Name(name) if is_path && is_identifier(name) => format!("{}{mark}.{name}", base.text),
-            Key::Name(name) => match quote(name) {
-                Some(name) => format!("{}{mark}[{name}]", base.at(ATOM)),
-                None => return refuse(expr, "a key with braces", "give the value as a variable of its own"),
+        let text = match (name, key) {
+            (Some(name), _) if is_path && is_identifier(name) => format!("{}{mark}.{name}", base.text),
+            (_, Some(key)) => match key.kind {
+                Kind::Int(number) => format!("{}{mark}[{number}]", base.at(ATOM)),
+                _ => format!("{}{mark}[{}]", base.at(ATOM), self.emit(key)?.text),
             },
-            Key::At(key) => {
-                let key = self.emit(key)?;
-                format!("{}{mark}[{}]", base.at(ATOM), key.text.trim_matches(['(', ')']))
-            }
+            (name, None) => format!("{}{mark}[{:?}]", base.at(ATOM), name.unwrap_or_default()),
         };
         let ty = path.map_or(Ty::Unknown, |path| self.names.ty(&path));
         // Nothing with a dot may follow parentheses and literals.
@@ -152,12 +148,11 @@ impl<'a> Emitter<'a> {
         }
         let is_defined = self.names.defines(name);
         if !maybe && !is_defined {
-            self.uses.push(Use { name: name.to_owned(), start: expr.start, end: expr.end });
+            self.uses.push((name.to_owned(), expr.start, expr.end));
         }
         Ok(Piece { sure: is_defined, ..Piece::new(name, ATOM, self.names.ty(&[name])) })
     }
 
-    /// A field of a task's result.
     pub(super) fn outcome(&mut self, expr: &Expr, name: &str, field: &str, maybe: bool) -> Result<Piece, Problem> {
         let is_judged = self.names.is_judged(name);
         if let Some((why, hint)) = self.names.objection(name).filter(|_| !is_judged) {
@@ -202,14 +197,4 @@ impl<'a> Emitter<'a> {
             Ty::Text | Ty::Number | Ty::Unknown => Ok(piece.clone()),
         }
     }
-}
-
-enum Key<'e> {
-    Name(&'e str),
-    At(&'e Expr),
-}
-
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -2,13 +2,19 @@
 
 use super::Problem;
 use super::Ty;
-use super::emit::{ATOM, COMPARE, FILTER, IN, Piece, TERNARY, quote, refuse};
+use super::emit::{ATOM, COMPARE, FILTER, IN, Piece, refuse};
 use super::parse::{Expr, Kind};
 
-/// The distributions of a family, by os-release(5)'s names.
-const FAMILIES: [(&str, &[&str]); 2] =
-    [("Debian", &["debian", "ubuntu"]), ("RedHat", &["rhel", "centos", "fedora", "rocky", "almalinux"])];
-const MACHINES: [(&str, &str); 2] = [("x86_64", "amd64"), ("aarch64", "arm64")];
+/// Facts, what Ansible calls them, and what os-release(5) and dpkg do.
+const TABLE: [(&str, &str, &[&str]); 7] = [
+    ("distribution", "Debian", &["debian"]),
+    ("distribution", "Ubuntu", &["ubuntu"]),
+    ("os_family", "Debian", &["debian", "ubuntu"]),
+    ("distribution", "CentOS", &["centos"]),
+    ("os_family", "RedHat", &["rhel", "centos", "fedora", "rocky", "almalinux"]),
+    ("architecture", "x86_64", &["amd64"]),
+    ("architecture", "aarch64", &["arm64"]),
+];
 
 /// The fact that a path names: `ansible_x`, `ansible_facts.x`.
 pub(super) fn named<'a>(path: &[&'a str]) -> Option<&'a str> {
@@ -19,10 +25,6 @@ pub(super) fn named<'a>(path: &[&'a str]) -> Option<&'a str> {
     }
 }
 
-/// What a fact becomes.
-///
-/// # Errors
-/// Fails for those that have no counterpart.
 pub(super) fn piece(expr: &Expr, name: &str) -> Result<Piece, Problem> {
     let depth = expr.path().map_or(0, |path| path.len() - usize::from(path[0] == "ansible_facts"));
     match name {
@@ -32,11 +34,9 @@ pub(super) fn piece(expr: &Expr, name: &str) -> Result<Piece, Problem> {
         // Right for those that a node can have.
         "distribution" => Ok(Piece::new("facts.os.id | capitalize", FILTER, Ty::Text)),
         "hostname" => Ok(Piece::new(r#"facts.hostname | split(pat=".") | first"#, FILTER, Ty::Text)),
-        "architecture" => {
-            let text = r#""x86_64" if facts.arch == "amd64" else "aarch64" if facts.arch == "arm64" else facts.arch"#;
-            Ok(Piece::new(text, TERNARY, Ty::Text))
+        "os_family" | "architecture" => {
+            refuse(expr, "this fact can only be compared with text here", "take facts.os.id, or facts.arch")
         }
-        "os_family" => refuse(expr, "this fact can only be compared with text here", "compare facts.os.id instead"),
         _ => none(expr, name),
     }
 }
@@ -48,39 +48,18 @@ fn none<T>(expr: &Expr, name: &str) -> Result<T, Problem> {
 
 /// A comparison of a fact that has other values here with literals; `None` for any other comparison.
 pub(super) fn comparison(op: &str, left: &Expr, right: &Expr) -> Option<Piece> {
-    let (fact, other) = match (left.path(), right.path()) {
-        (Some(path), _) => (named(&path)?.to_owned(), right),
-        (None, Some(path)) if matches!(op, "==" | "!=") => (named(&path)?.to_owned(), left),
-        _ => return None,
-    };
-    let literals: Vec<&str> = match &other.kind {
+    let fact = named(&left.path()?)?.to_owned();
+    let theirs: Vec<&str> = match &right.kind {
         Kind::Text(text) if matches!(op, "==" | "!=") => vec![text],
         Kind::List(items) if matches!(op, "in" | "not in") => items.iter().map(Expr::literal).collect::<Option<_>>()?,
         _ => return None,
     };
-    let (subject, ours): (_, Option<Vec<Vec<String>>>) = match fact.as_str() {
-        "distribution" => ("facts.os.id", Some(literals.iter().map(|name| vec![name.to_lowercase()]).collect())),
-        "os_family" => ("facts.os.id", literals.iter().map(|name| known(&FAMILIES, name)).collect()),
-        "architecture" => {
-            let name =
-                |name: &&str| MACHINES.iter().find(|(theirs, _)| theirs == name).map(|(_, ours)| vec![(*ours).into()]);
-            ("facts.arch", literals.iter().map(name).collect())
-        }
-        _ => return None,
-    };
-    let ours = ours?.concat();
+    let known = |name: &&str| TABLE.iter().find(|row| row.0 == fact && row.1 == *name).map(|row| row.2.to_vec());
+    let ours: Vec<&str> = theirs.iter().map(known).collect::<Option<Vec<_>>>()?.concat();
+    let subject = if fact == "architecture" { "facts.arch" } else { "facts.os.id" };
     let negated = matches!(op, "!=" | "not in");
-    let quoted: Vec<String> = ours.iter().map(|name| quote(name)).collect::<Option<_>>()?;
-    Some(match &quoted[..] {
-        [one] => Piece::new(format!("{subject} {} {one}", if negated { "!=" } else { "==" }), COMPARE, Ty::Bool),
-        many => {
-            let op = if negated { "not in" } else { "in" };
-            Piece::new(format!("{subject} {op} [{}]", many.join(", ")), IN, Ty::Bool)
-        }
+    Some(match &ours[..] {
+        [one] => Piece::new(format!("{subject} {} {one:?}", if negated { "!=" } else { "==" }), COMPARE, Ty::Bool),
+        many => Piece::new(format!("{subject} {} {many:?}", if negated { "not in" } else { "in" }), IN, Ty::Bool),
     })
-}
-
-fn known(table: &[(&str, &[&str])], name: &str) -> Option<Vec<String>> {
-    let found = table.iter().find(|(theirs, _)| *theirs == name)?;
-    Some(found.1.iter().map(|ours| (*ours).to_owned()).collect())
 }

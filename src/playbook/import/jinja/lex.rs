@@ -2,16 +2,12 @@
 
 use super::Problem;
 
-/// What a token is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Token {
     /// A name, or a word of the language.
     Name(String),
-    /// Text, without its quotes.
     Text(String),
-    /// A whole number.
     Int(i64),
-    /// An operator or a bracket.
     Op(&'static str),
 }
 
@@ -33,9 +29,6 @@ const MAX_TOKENS: usize = 300;
 
 /// Reads tokens from `start` on: up to the text's end, or up to `}}` where that closes the expression. Gives the tokens,
 /// and where the rest of the text begins.
-///
-/// # Errors
-/// Fails at what begins no token or has no translation, and where the end is missing.
 pub(super) fn lex(text: &str, start: usize, closes: bool) -> Result<(Vec<Placed>, usize), Problem> {
     let mut tokens = Vec::new();
     let (mut at, mut depth) = (start, 0_usize);
@@ -56,7 +49,17 @@ pub(super) fn lex(text: &str, start: usize, closes: bool) -> Result<(Vec<Placed>
             let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
             (Token::Name(rest[..length].to_owned()), length)
         } else if first.is_ascii_digit() {
-            number(rest, at)?
+            let length =
+                rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
+            let number = rest[..length].parse().map(Token::Int).map_err(|_| {
+                Problem::new(
+                    at,
+                    at + length,
+                    "a number that is no plain whole one",
+                    "give it as a variable of your own",
+                )
+            });
+            (number?, length)
         } else if first == '"' || first == '\'' {
             quoted(rest, first, at)?
         } else if let Some(op) = OPS.iter().find(|op| rest.starts_with(**op)) {
@@ -75,19 +78,6 @@ pub(super) fn lex(text: &str, start: usize, closes: bool) -> Result<(Vec<Placed>
         if tokens.len() > MAX_TOKENS {
             return Err(Problem::new(start, at, "the expression is too long", "split it up"));
         }
-    }
-}
-
-fn number(rest: &str, at: usize) -> Result<(Token, usize), Problem> {
-    let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
-    match rest[..length].parse() {
-        Ok(number) => Ok((Token::Int(number), length)),
-        Err(_) => Err(Problem::new(
-            at,
-            at + length,
-            "a number that is no plain whole one",
-            "give it as a variable of your own",
-        )),
     }
 }
 

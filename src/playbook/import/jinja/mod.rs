@@ -53,13 +53,8 @@ impl Problem {
     }
 }
 
-/// A name that an expression needs, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Use {
-    pub(super) name: String,
-    pub(super) start: usize,
-    pub(super) end: usize,
-}
+/// A name that an expression needs, and where in the text it stands.
+pub(super) type Use = (String, usize, usize);
 
 /// A translated text or expression.
 #[derive(Debug, Clone)]
@@ -70,9 +65,6 @@ pub(super) struct Translated {
 }
 
 /// Translates an expression, as `when` has it.
-///
-/// # Errors
-/// Fails where it does not parse, or where the translation could mean something else.
 pub(super) fn expression(source: &str, names: &Names) -> Result<Translated, Problem> {
     if let Some(at) = ["{{", "{%", "{#"].iter().find_map(|mark| source.find(mark)) {
         return Err(Problem::new(at, source.len(), "braces within an expression", "name the variable without braces"));
@@ -89,9 +81,6 @@ pub(super) fn expression(source: &str, names: &Names) -> Result<Translated, Prob
 
 /// Translates a text with expressions in braces. One that is nothing but an expression keeps that one's type; `prints` says
 /// that it becomes text all the same.
-///
-/// # Errors
-/// As [`expression`].
 pub(super) fn text(source: &str, names: &Names, prints: bool) -> Result<Translated, Problem> {
     let plain = |text: &str| Translated { text: text.to_owned(), ty: Ty::Text, uses: Vec::new() };
     if !Engine::is_template(source) {
@@ -108,13 +97,10 @@ pub(super) fn text(source: &str, names: &Names, prints: bool) -> Result<Translat
             let hint = "write the text without it, or make it a template by itself, in tera's words";
             return Err(Problem::new(open, source.len(), "a Jinja tag or comment in a value", hint));
         }
-        if source[open + 2..].starts_with(['-', '+']) {
+        if source[open..].starts_with("{{-") {
             return Err(Problem::new(open, open + 3, "a sign that cuts white space", "leave it out"));
         }
         let (tokens, after) = lex::lex(source, open + 2, true)?;
-        if source[..after].ends_with("-}}") || source[..after].ends_with("+}}") {
-            return Err(Problem::new(after - 3, after, "a sign that cuts white space", "leave it out"));
-        }
         let expr = parse::parse(&tokens, open + 2, after - 2)?;
         let piece = emitter.emit(&expr)?;
         ty = piece.ty;

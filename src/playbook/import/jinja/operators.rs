@@ -20,11 +20,8 @@ impl Emitter<'_> {
     }
 
     pub(super) fn binary(&mut self, expr: &Expr, op: &str, left: &Expr, right: &Expr) -> Result<Piece, Problem> {
-        let is_own = |side: &Expr| side.path().is_some_and(|path| self.names.defines(path[0]));
-        if !is_own(left)
-            && !is_own(right)
-            && let Some(piece) = facts::comparison(op, left, right)
-        {
+        let is_own = left.path().is_some_and(|path| self.names.defines(path[0]));
+        if let Some(piece) = facts::comparison(op, left, right).filter(|_| !is_own) {
             return Ok(piece);
         }
         let (a, b) = (self.emit(left)?, self.emit(right)?);
@@ -56,11 +53,6 @@ impl Emitter<'_> {
                 Ok(Piece::new(format!("[...{}, ...{}]", a.at(OR), b.at(OR)), ATOM, Ty::List))
             }
             "+" | "-" if tys.contains(&Ty::Number) && !mixes(tys) => infix(SUM, Ty::Number),
-            "*" if tys == [Ty::Number; 2] => infix(PRODUCT, Ty::Number),
-            // With a negative divisor the two would differ.
-            "//" | "%" if matches!(right.kind, Kind::Int(number) if number > 0) && a.ty == Ty::Number => {
-                infix(PRODUCT, Ty::Number)
-            }
             _ => refuse(
                 expr,
                 format!("`{op}` of what may be of any type"),

@@ -4,7 +4,6 @@
 use super::Problem;
 use super::lex::{Placed, Token};
 
-/// An expression with its place in the text, in bytes.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Expr {
     pub(super) kind: Kind,
@@ -12,7 +11,6 @@ pub(super) struct Expr {
     pub(super) end: usize,
 }
 
-/// What an expression is.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Kind {
     Name(String),
@@ -23,20 +21,13 @@ pub(super) enum Kind {
     Bool(bool),
     Null,
     List(Vec<Expr>),
-    /// A method of Python's, or a function where the first part is a name.
-    Call(Box<Expr>, Args),
-    Filter(Box<Expr>, String, Args),
-    Test(Box<Expr>, String, Args),
+    /// A function, a lookup or a method of Python's.
+    Call,
+    Filter(Box<Expr>, String, Vec<Expr>),
+    Test(Box<Expr>, String, Vec<Expr>),
     Not(Box<Expr>),
     Binary(&'static str, Box<Expr>, Box<Expr>),
     If(Box<Expr>, Box<Expr>, Box<Expr>),
-}
-
-/// What stands in parentheses behind a name.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Args {
-    pub(super) positional: Vec<Expr>,
-    pub(super) named: Vec<(String, Expr)>,
 }
 
 impl Expr {
@@ -59,7 +50,6 @@ impl Expr {
     }
 }
 
-/// Words that are no names.
 const WORDS: [&str; 8] = ["and", "or", "not", "in", "is", "if", "else", "elif"];
 /// Operators, the tighter ones later; `not` stands between `and` and the comparisons.
 const BINARY: [&[&str]; 7] = [
@@ -76,10 +66,6 @@ const COMPARE: usize = 3;
 /// How deep brackets and `not` may nest; tera takes little more.
 const MAX_DEPTH: usize = 24;
 
-/// Reads a whole expression.
-///
-/// # Errors
-/// Fails where the tokens are no expression, with the place.
 pub(super) fn parse(tokens: &[Placed], start: usize, end: usize) -> Result<Expr, Problem> {
     let mut parser = Parser { tokens, at: 0, depth: 0, start, end };
     let expr = parser.expr()?;
@@ -153,8 +139,7 @@ impl Parser<'_> {
         if self.take_word("if") {
             let condition = self.or(0)?;
             if !self.take_word("else") {
-                let hint = "say what the value is otherwise: … else \"\"";
-                return Err(Problem::new(then.start, condition.end, "an `if` without `else`", hint));
+                return Err(self.unexpected());
             }
             let other = self.expr()?;
             then = self.wrap(then.start, Kind::If(Box::new(then), Box::new(condition), Box::new(other)));
@@ -218,13 +203,14 @@ impl Parser<'_> {
                 self.expect("]")?;
                 Kind::Index(Box::new(expr), Box::new(key))
             } else if self.is_op("(") {
-                Kind::Call(Box::new(expr), self.args()?)
+                self.args()?;
+                Kind::Call
             } else if self.take_op("|") {
-                let name = self.last_name()?;
+                let name = self.name()?;
                 Kind::Filter(Box::new(expr), name, self.args()?)
             } else if self.take_word("is") {
                 let negated = self.take_word("not");
-                let name = if self.take_word("in") { "in".to_owned() } else { self.last_name()? };
+                let name = self.name()?;
                 let test = Kind::Test(Box::new(expr), name, self.args()?);
                 if negated { Kind::Not(Box::new(self.wrap(start, test))) } else { test }
             } else {
@@ -234,34 +220,8 @@ impl Parser<'_> {
         }
     }
 
-    /// A filter's name, of which `ansible.builtin.` says only where it comes from.
-    fn last_name(&mut self) -> Result<String, Problem> {
-        let mut name = self.name()?;
-        while self.take_op(".") {
-            name = self.name()?;
-        }
-        Ok(name)
-    }
-
-    fn args(&mut self) -> Result<Args, Problem> {
-        let mut args = Args::default();
-        if !self.take_op("(") {
-            return Ok(args);
-        }
-        while !self.take_op(")") {
-            let follows = self.tokens.get(self.at + 1).map(|placed| &placed.token);
-            if matches!((self.peek(), follows), (Some(Token::Name(_)), Some(Token::Op("=")))) {
-                let name = self.name()?;
-                self.at += 1;
-                args.named.push((name, self.expr()?));
-            } else {
-                args.positional.push(self.expr()?);
-            }
-            if !self.is_op(")") {
-                self.expect(",")?;
-            }
-        }
-        Ok(args)
+    fn args(&mut self) -> Result<Vec<Expr>, Problem> {
+        if self.take_op("(") { self.items(")") } else { Ok(Vec::new()) }
     }
 
     fn primary(&mut self) -> Result<Expr, Problem> {
@@ -280,10 +240,16 @@ impl Parser<'_> {
                 }
             },
             Some(Token::Text(text)) => Kind::Text(text.clone()),
-            Some(Token::Op(open @ ("(" | "["))) => {
-                let close = if *open == "(" { ")" } else { "]" };
+            Some(Token::Op("(")) => {
                 self.at += 1;
-                return self.items(start, close);
+                let inner = self.expr()?;
+                self.expect(")")?;
+                return Ok(self.wrap(start, inner.kind));
+            }
+            Some(Token::Op("[")) => {
+                self.at += 1;
+                let items = self.items("]")?;
+                return Ok(self.wrap(start, Kind::List(items)));
             }
             _ => return Err(self.unexpected()),
         };
@@ -291,23 +257,15 @@ impl Parser<'_> {
         Ok(self.wrap(start, kind))
     }
 
-    /// A list; or one expression in parentheses.
-    fn items(&mut self, start: usize, close: &str) -> Result<Expr, Problem> {
-        let (mut items, mut is_list) = (Vec::new(), close == "]");
+    /// Expressions with commas between them, up to the closing bracket.
+    fn items(&mut self, close: &str) -> Result<Vec<Expr>, Problem> {
+        let mut items = Vec::new();
         while !self.take_op(close) {
             items.push(self.expr()?);
-            if self.take_op(",") {
-                is_list = true;
-            } else if !self.is_op(close) {
-                return Err(self.unexpected());
+            if !self.is_op(close) {
+                self.expect(",")?;
             }
         }
-        match items.pop() {
-            Some(only) if !is_list => Ok(self.wrap(start, only.kind)),
-            last => {
-                items.extend(last);
-                Ok(self.wrap(start, Kind::List(items)))
-            }
-        }
+        Ok(items)
     }
 }

@@ -1,23 +1,11 @@
 //! `command` and `shell`.
 
-use super::How::{Ignored, Only, Path};
-use super::{Arg, Args, Fields, Job, Out, field};
+use super::{Args, Fields, Job, Out, field};
 use crate::fleet::{Node, Value};
 use crate::playbook::import::words::{self, Word};
 use crate::playbook::import::{place, scalar};
 use crate::wire::expr::Engine;
 
-const fn arg(from: &'static [&'static str], to: &'static str, how: super::How) -> Arg {
-    Arg { from, to, how, is_required: false }
-}
-
-pub(super) const COMMON: &[Arg] = &[
-    arg(&["chdir"], "cwd", Path),
-    arg(&["warn", "strip_empty_ends"], "", Ignored),
-    arg(&["expand_argument_vars"], "", Only(true)),
-];
-
-/// `command`: a program and its arguments.
 pub(super) fn command(job: &mut Job<'_>, args: &mut Args) -> (Option<&'static str>, Fields) {
     let line = args.take(&["argv", "cmd"]).or(args.line.take());
     let argv = match line {
@@ -72,10 +60,6 @@ fn common(job: &mut Job<'_>, args: &mut Args) -> Fields {
             }
             fields.push(field(name, path));
         }
-    }
-    if let Some(text) = args.take(&["stdin"]).and_then(|node| job.text(&node)) {
-        let adds = args.take(&["stdin_add_newline"]).is_none_or(|node| scalar::truth(&node) != Some(false));
-        fields.push(field("stdin", if adds { text + "\n" } else { text }));
     }
     fields
 }

@@ -8,6 +8,11 @@ use crate::wire::expr::Engine;
 
 type Given = (Option<&'static str>, Fields);
 
+/// Nothing more than what the table says.
+pub(super) fn none(_: &mut Job<'_>, _: &mut Args) -> Given {
+    (None, Vec::new())
+}
+
 /// `apt`: names, and the ways in which ours differs.
 pub(super) fn package(job: &mut Job<'_>, args: &mut Args) -> Given {
     let state = args.get(&["state"]).and_then(Node::scalar_text).unwrap_or_default().to_owned();
@@ -17,22 +22,9 @@ pub(super) fn package(job: &mut Job<'_>, args: &mut Args) -> Given {
         "absent" => {}
         _ => job.remark("`package` leaves out what apt only recommends: name what is needed of it."),
     }
-    let names = args.get(&["name", "pkg", "package"]).cloned();
-    if names.is_none() && args.get(&["update_cache", "update-cache"]).is_some() {
-        let hint = "leave it out: `package` asks the sources by itself; `update_cache: true` beside names asks anew";
-        job.problem(&args.key, "only asking the package sources anew", hint);
-        args.take(&["update_cache", "update-cache"]);
-        return (None, vec![field("names", Vec::new())]);
-    }
-    if let Some(names) = names
-        && let Some(texts) = job.texts(&names)
-        && let Some(odd) = texts.iter().find(|name| !Engine::is_template(name) && name.contains(['=', '*', '/', '^']))
-    {
-        job.problem(
-            &names.span,
-            format!("{odd:?} is more than a package's name"),
-            "name the package; `hold: true` keeps a version",
-        );
+    if args.get(&["name", "pkg", "package"]).is_none() {
+        let hint = "`package` asks the sources by itself; `update_cache: true` beside names has it ask anew";
+        job.problem(&args.key, "package sources are asked where something is installed, and only there", hint);
     }
     (None, Vec::new())
 }
@@ -46,11 +38,9 @@ fn inserted(job: &mut Job<'_>, args: &mut Args, first: bool) -> Option<(String, 
         (Some(after), None) if !first => pattern(job, &after).map(|text| field("insert_after", text)),
         (None, Some(before)) if first => pattern(job, &before).map(|text| field("insert_before", text)),
         (None, None) => None,
-        (after, before) => {
-            if let Some(node) = after.or(before) {
-                let hint = "`insert_after` takes the last line that matches, `insert_before` the first one";
-                job.problem(&node.span, "this place for a new line", hint);
-            }
+        (Some(node), _) | (_, Some(node)) => {
+            let hint = "`insert_after` takes the last line that matches, `insert_before` the first one";
+            job.problem(&node.span, "this place for a new line", hint);
             None
         }
     }
@@ -68,7 +58,6 @@ fn pattern(job: &mut Job<'_>, node: &Node) -> Option<String> {
     Some(text)
 }
 
-/// `lineinfile`.
 pub(super) fn line(job: &mut Job<'_>, args: &mut Args) -> Given {
     let is_absent = args.get(&["state"]).and_then(Node::as_str) == Some("absent");
     let (line, expression) = (args.take(&["line", "value"]), args.get(&["regexp", "regex"]).cloned());
@@ -89,11 +78,7 @@ pub(super) fn line(job: &mut Job<'_>, args: &mut Args) -> Given {
                 && regexp(expression).is_ok_and(|regexp| !regexp.is_match(&line))
             {
                 let hint = "let the expression match the new line as well: ^#?Port";
-                job.problem(
-                    span,
-                    "the line does not fit the expression, so that Ansible adds one more each time",
-                    hint,
-                );
+                job.problem(span, "the line does not fit the expression: Ansible adds one more each time", hint);
             }
             fields.push(field("line", line));
         }
@@ -103,20 +88,16 @@ pub(super) fn line(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, fields)
 }
 
-/// `blockinfile`.
 pub(super) fn block(job: &mut Job<'_>, args: &mut Args) -> Given {
     let mut fields: Fields = inserted(job, args, false).into_iter().collect();
-    let marker = match args.take(&["marker"]) {
-        Some(node) => {
-            let marker = job.text(&node).unwrap_or_default();
-            if let Err(error) = check_marker(&marker) {
-                job.problem(&node.span, error.one_line(), "write {mark} where BEGIN and END go");
-            }
-            marker
-        }
-        // The markers stay the same, so that a block that Ansible made is found.
-        None => "# {mark} ANSIBLE MANAGED BLOCK".to_owned(),
-    };
+    // The markers stay the same, so that a block that Ansible made is found.
+    let marker = args.take(&["marker"]).and_then(|node| Some((job.text(&node)?, node.span)));
+    if let Some((marker, span)) = &marker
+        && let Err(error) = check_marker(marker)
+    {
+        job.problem(span, error.one_line(), "write {mark} where BEGIN and END go");
+    }
+    let marker = marker.map_or("# {mark} ANSIBLE MANAGED BLOCK".to_owned(), |(marker, _)| marker);
     fields.push(field("marker", marker));
     let content = args.take(&["block", "content"]).and_then(|node| job.text(&node)).unwrap_or_default();
     match args.get(&["state"]).and_then(Node::as_str) {
@@ -128,7 +109,6 @@ pub(super) fn block(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, fields)
 }
 
-/// `user`.
 pub(super) fn user(job: &mut Job<'_>, args: &mut Args) -> Given {
     let mut fields = Vec::new();
     let is_absent = args.get(&["state"]).and_then(Node::as_str) == Some("absent");
@@ -141,7 +121,7 @@ pub(super) fn user(job: &mut Job<'_>, args: &mut Args) -> Given {
         job.problem(&span, "whether a home folder is made", hint);
     }
     if is_system {
-        fields.push(field("system", true));
+        fields.push(field("system", Out::Bool(true)));
     }
     if args.get(&["shell"]).is_none() && !is_absent {
         job.remark("A new `user` without `shell` gets /bin/bash, one of the system's /usr/sbin/nologin.");
@@ -160,33 +140,21 @@ pub(super) fn user(job: &mut Job<'_>, args: &mut Args) -> Given {
         }
         fields.extend(job.texts(&groups).map(|texts| field("groups", texts)));
     }
-    if let Some(password) = args.take(&["password"]) {
-        match password.as_str() {
-            Some("!" | "*" | "!!" | "!*") => fields.push(field("locked", true)),
-            _ => job.problem(&password.span, "a password", "people log in with keys here: an `authorized_key` task"),
-        }
-    }
-    args.take(&["update_password"]);
     if let Some(comment) = args.take(&["comment"]) {
         job.note(&comment.span, "the account's comment is left out", "it is only what `getent passwd` shows");
     }
     (None, fields)
 }
 
-/// `authorized_key`.
 pub(super) fn key(job: &mut Job<'_>, args: &mut Args) -> Given {
-    let Some(key) = args.take(&["key"]) else {
-        job.problem(&args.key, "`key` is missing", "write the public key");
-        return (None, Vec::new());
-    };
-    let text = job.text(&key).unwrap_or_default().trim().to_owned();
-    if text.contains('\n') || text.starts_with("http") {
+    if let Some(key) = args.get(&["key"])
+        && key.as_str().is_some_and(|text| text.trim().contains('\n') || text.starts_with("http"))
+    {
         job.problem(&key.span, "several keys, or keys from elsewhere", "write the keys in a `loop`");
     }
-    (None, vec![field("key", text)])
+    (None, Vec::new())
 }
 
-/// `service` and `systemd`.
 pub(super) fn service(job: &mut Job<'_>, args: &mut Args) -> Given {
     let name = args.take(&["name", "service", "unit"]);
     let reload = args.take(&["daemon_reload", "daemon-reload"]).filter(|node| job.bool(node) == Some(true));
@@ -198,15 +166,15 @@ pub(super) fn service(job: &mut Job<'_>, args: &mut Args) -> Given {
                     let hint = "write the unit with a `unit` task, which has systemd read it, and leave this out";
                     job.note(&node.span, "`daemon_reload` counts as a change at every run", hint);
                 }
-                fields.push(field("daemon_reload", true));
+                fields.push(field("daemon_reload", Out::Bool(true)));
             }
             (None, fields)
         }
-        (None, Some(_)) => {
+        (None, Some(_)) if args.get(&["state", "enabled", "masked"]).is_none() => {
             let argv = ["systemctl", "daemon-reload"].map(str::to_owned).to_vec();
             (Some("command"), vec![field("argv", argv)])
         }
-        (None, None) => {
+        (None, _) => {
             job.problem(&args.key, "`name` is missing", "name the unit");
             (None, Vec::new())
         }
