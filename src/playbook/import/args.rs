@@ -16,7 +16,7 @@ pub(super) struct Args {
 
 impl Args {
     /// Reads the arguments of the module that stands under this key, with those of the task's `args`.
-    pub(super) fn of(job: &mut Job<'_>, key: &Node, value: &Node, more: Option<&Node>, is_command: bool) -> Self {
+    pub(super) fn of(job: &mut Job, key: &Node, value: &Node, more: Option<&Node>, is_command: bool) -> Self {
         let mut args = Self { key: key.span.clone(), left: Vec::new(), line: None };
         match &value.value {
             Value::Map(entries) => args.left.extend(entries.iter().cloned()),
@@ -33,7 +33,7 @@ impl Args {
         args
     }
 
-    fn short(&mut self, job: &mut Job<'_>, node: &Node, text: &str, is_command: bool) {
+    fn short(&mut self, job: &mut Job, node: &Node, text: &str, is_command: bool) {
         let words = match words::split(text) {
             Ok(words) => words,
             // A shell has quotes of its own.
@@ -90,12 +90,12 @@ impl Args {
     }
 
     /// Takes a truth value; `false` where it is not given.
-    pub(super) fn flag(&mut self, job: &mut Job<'_>, names: &[&str]) -> bool {
+    pub(super) fn flag(&mut self, job: &mut Job, names: &[&str]) -> bool {
         self.take(names).and_then(|node| job.bool(&node)).unwrap_or_default()
     }
 
     /// Says of every argument that is left over that it has no translation.
-    pub(super) fn finish(self, job: &mut Job<'_>, module: &str) {
+    pub(super) fn finish(self, job: &mut Job, module: &str) {
         for (key, _) in self.left {
             let name = key.scalar_text().unwrap_or_default().to_owned();
             let hint = "leave it out, or write what is meant as a task of its own";

@@ -1,6 +1,6 @@
 //! One task at work: what it may name, what was found wrong with it, and how its values are translated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::jinja::{self, Problem, Translated, Ty};
 use super::names::Names;
@@ -11,13 +11,14 @@ use crate::fleet::{Node, Span, Value};
 use crate::wire::expr::{Engine, only_expression};
 
 /// A task, or a value of a play's, while it is translated.
-pub(super) struct Job<'p> {
+pub(super) struct Job {
     pub(super) names: Names,
     /// What is being translated, for people.
     pub(super) what: String,
     /// Why it is left out.
     pub(super) problems: Vec<Note>,
-    pub(super) all: &'p mut Gathered,
+    /// What it says, if it is not left out.
+    pub(super) all: Gathered,
     pub(super) is_handler: bool,
 }
 
@@ -28,14 +29,27 @@ pub(super) struct Gathered {
     /// What a whole task type does otherwise.
     pub(super) remarks: BTreeSet<&'static str>,
     /// Names that nothing in the playbook defines, where they are used first.
-    pub(super) undefined: Vec<(String, Span)>,
+    pub(super) undefined: BTreeMap<String, Span>,
     /// Files that the fleet's folder needs.
     pub(super) files: BTreeSet<String>,
 }
 
-impl<'p> Job<'p> {
-    pub(super) fn new(names: Names, what: impl Into<String>, all: &'p mut Gathered) -> Self {
-        Self { names, what: what.into(), problems: Vec::new(), all, is_handler: false }
+impl Gathered {
+    /// Takes in what a task says; of what is used twice, the first place stays.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.notes.extend(other.notes);
+        self.remarks.extend(other.remarks);
+        self.files.extend(other.files);
+        for (name, span) in other.undefined {
+            self.undefined.entry(name).or_insert(span);
+        }
+    }
+}
+
+impl Job {
+    pub(super) fn new(names: &Names, what: impl Into<String>) -> Self {
+        let (names, what, all) = (names.clone(), what.into(), Gathered::default());
+        Self { names, what, problems: Vec::new(), all, is_handler: false }
     }
 
     /// Says why the task is left out.
@@ -60,8 +74,7 @@ impl<'p> Job<'p> {
         match result {
             Ok(translated) => {
                 for (name, start, end) in &translated.uses {
-                    let is_new = self.all.undefined.iter().all(|(known, _)| known != name);
-                    self.all.undefined.extend(is_new.then(|| (name.clone(), spot(*start, *end))));
+                    self.all.undefined.entry(name.clone()).or_insert_with(|| spot(*start, *end));
                 }
                 Some(translated)
             }

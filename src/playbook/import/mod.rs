@@ -130,7 +130,7 @@ fn load(playbook: &str, play: &Play) -> Result<()> {
     let file = |text: &str| File { content: text.as_bytes().into(), executable: false };
     let needed = play.all.files.iter().map(|path| (path.into(), file("")));
     let own = needed.chain([(format!("playbooks/{NAME}.yaml").into(), file(playbook))]);
-    let vars: Map<String, Json> = play.all.undefined.iter().map(|(name, _)| (name.clone(), Json::Null)).collect();
+    let vars: Map<String, Json> = play.all.undefined.keys().map(|name| (name.clone(), Json::Null)).collect();
     super::compile(&FileSet::with_shipped(own), &[NAME.to_owned()], vars).map(drop).map_err(|error| {
         let told = error.to_string();
         let line = told.split(':').nth(1).and_then(|line| line.parse().ok()).unwrap_or(usize::MAX);

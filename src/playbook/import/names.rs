@@ -74,9 +74,13 @@ impl Names {
 
     /// Why a name cannot be used, and the way out.
     pub(super) fn objection(&self, name: &str) -> Option<(String, String)> {
-        if self.dead.contains(name) {
-            return Some((format!("{name:?} has no value, since what gives it was left out"), "see there".to_owned()));
-        }
+        let why = || format!("{name:?} has no value, since what gives it was left out");
+        let is_dead = self.dead.contains(name);
+        self.reserved(name).or(is_dead.then(|| (why(), "mend that first".to_owned())))
+    }
+
+    /// Why a name cannot be the playbook's own.
+    pub(super) fn reserved(&self, name: &str) -> Option<(String, String)> {
         if name == "item" && self.defines(name) {
             return None;
         }

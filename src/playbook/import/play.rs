@@ -124,21 +124,23 @@ impl Play {
         let mut fields = Vec::new();
         for (key, value) in entries {
             let name = named(key);
-            let mut job = Job::new(self.names.clone(), format!("the variable {name:?}"), &mut self.all);
-            if let Some((why, hint)) = job.names.objection(&name).filter(|_| !self.dead.names.contains(&name)) {
+            let mut job = Job::new(&self.names, format!("the variable {name:?}"));
+            if let Some((why, hint)) = job.names.reserved(&name) {
                 job.problem(&key.span, why, hint);
             } else if !is_identifier(&name) {
                 job.problem(&key.span, "this is no name that templates can use", "take letters, digits and _");
             }
             let value = job.value(value);
-            let problems = std::mem::take(&mut job.problems);
-            match value.filter(|_| problems.is_empty() && !self.dead.names.contains(&name)) {
-                Some(value) => fields.push((name, value)),
+            match value.filter(|_| job.problems.is_empty() && !self.dead.names.contains(&name)) {
+                Some(value) => {
+                    self.all.absorb(job.all);
+                    fields.push((name, value));
+                }
                 None => {
                     self.dead.names.insert(name);
                 }
             }
-            self.all.notes.extend(problems);
+            self.all.notes.extend(job.problems);
         }
         fields
     }

@@ -33,7 +33,7 @@ impl Play {
     }
 
     fn block(&mut self, node: &Node) -> Entry {
-        let mut job = Job::new(self.names.clone(), called(node, "block"), &mut self.all);
+        let mut job = Job::new(&self.names, called(node, "block"));
         for (key, value) in entries(node) {
             let name = key.scalar_text().unwrap_or_default();
             if !OF_BLOCKS.split(' ').any(|known| known == name) {
@@ -44,10 +44,10 @@ impl Play {
         }
         let name = node.get("name").and_then(|name| job.text(name)).map(|name| field("name", name));
         let ends: Fields = [conditions(&mut job, node), labels(&mut job, node)].into_iter().flatten().collect();
-        let problems = std::mem::take(&mut job.problems);
-        if !problems.is_empty() {
-            return self.leave_out(node, problems);
+        if !job.problems.is_empty() {
+            return self.leave_out(node, job.problems);
         }
+        self.all.absorb(job.all);
         let mut lists = Vec::new();
         for (theirs, ours) in [("block", "tasks"), ("rescue", "rescue"), ("always", "always")] {
             lists.extend(node.get(theirs).map(|list| field(ours, Out::Entries(self.list(list)))));
@@ -57,9 +57,7 @@ impl Play {
     }
 
     fn task(&mut self, node: &Node, is_handler: bool) -> Entry {
-        let (handlers, dead) = (self.handlers.clone(), self.dead.clone());
-        let mut job =
-            Job::new(self.names.clone(), called(node, if is_handler { "handler" } else { "task" }), &mut self.all);
+        let mut job = Job::new(&self.names, called(node, if is_handler { "handler" } else { "task" }));
         job.is_handler = is_handler;
         if is_handler && node.get("name").and_then(Node::as_str).is_none_or(Engine::is_template) {
             job.problem(&node.span, "a handler without a plain name", "give it one");
@@ -94,11 +92,11 @@ impl Play {
             let mut names = Vec::new();
             for node in each(notify) {
                 let name = node.scalar_text().unwrap_or_default().to_owned();
-                if handlers.contains(&name) {
+                if self.handlers.contains(&name) {
                     names.push(name);
                 } else {
                     let hint = "write a handler of that name, and notify it here";
-                    let gone = if dead.handlers.contains(&name) { "was left out" } else { "is not in this file" };
+                    let gone = if self.dead.handlers.contains(&name) { "was left out" } else { "is not in this file" };
                     job.note(&node.span, format!("it notifies {name:?}, which {gone}"), hint);
                 }
             }
@@ -110,10 +108,10 @@ impl Play {
             let is_said = node.get(theirs).and_then(|node| job.bool(node)).unwrap_or_default();
             fields.extend(is_said.then(|| field(ours, Out::Bool(true))));
         }
-        let problems = std::mem::take(&mut job.problems);
-        if !problems.is_empty() {
-            return self.leave_out(node, problems);
+        if !job.problems.is_empty() {
+            return self.leave_out(node, job.problems);
         }
+        self.all.absorb(job.all);
         self.found += 1;
         Entry { comments: Vec::new(), fields }
     }
@@ -121,7 +119,9 @@ impl Play {
     /// What stands in the place of a task that is left out.
     fn leave_out(&mut self, node: &Node, problems: Vec<super::Note>) -> Entry {
         self.lose(node);
-        let reasons: Vec<&str> = problems.iter().map(|note| note.why.as_str()).collect();
+        let mut reasons: Vec<&str> = problems.iter().map(|note| note.why.as_str()).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        reasons.retain(|reason| seen.insert(*reason));
         let (path, line) = (node.span.source.path(), node.span.line);
         let comment = format!("not translated: {} ({path}:{line}): {}", problems[0].what, reasons.join("; "));
         self.all.notes.extend(problems);
@@ -145,7 +145,7 @@ fn entries(node: &Node) -> &[(Node, Node)] {
 }
 
 /// The task's module, with its key and arguments. Every other key has to be a known one.
-fn module<'n>(job: &mut Job<'_>, node: &'n Node) -> Option<(&'static Module, &'n Node, &'n Node)> {
+fn module<'n>(job: &mut Job, node: &'n Node) -> Option<(&'static Module, &'n Node, &'n Node)> {
     let mut found = None;
     for (key, value) in entries(node) {
         let name = key.scalar_text().unwrap_or_default();
@@ -166,7 +166,7 @@ fn module<'n>(job: &mut Job<'_>, node: &'n Node) -> Option<(&'static Module, &'n
 }
 
 /// Every task runs as root here.
-fn is_root(job: &mut Job<'_>, key: &str, value: &Node) {
+fn is_root(job: &mut Job, key: &str, value: &Node) {
     let is_root = if key == "become" { truth(value) == Some(true) } else { value.as_str() == Some("root") };
     if !is_root {
         job.problem(&value.span, "all tasks but commands run as root", "let a `command` task name its `user`");
@@ -174,12 +174,12 @@ fn is_root(job: &mut Job<'_>, key: &str, value: &Node) {
 }
 
 /// Variables of the task's own: as they are written, since they are not evaluated.
-fn own_vars(job: &mut Job<'_>, node: &Node) -> Fields {
+fn own_vars(job: &mut Job, node: &Node) -> Fields {
     let mut fields: Fields = Vec::new();
     for (key, value) in node.get("vars").map(entries).unwrap_or_default() {
         let name = key.scalar_text().unwrap_or_default();
         let has_template = Engine::is_template(&value.to_json().to_string());
-        if !is_identifier(name) || job.names.objection(name).is_some() || has_template {
+        if !is_identifier(name) || job.names.reserved(name).is_some() || has_template {
             let hint = "write the expression where it is used; a name of your own, with letters, digits and _";
             job.problem(&key.span, format!("the task's variable {name:?}, which is taken as it is written"), hint);
         }
@@ -190,7 +190,7 @@ fn own_vars(job: &mut Job<'_>, node: &Node) -> Fields {
 }
 
 /// What the task is repeated over; everything after it may name the item.
-fn looped(job: &mut Job<'_>, node: &Node) -> Option<Out> {
+fn looped(job: &mut Job, node: &Node) -> Option<Out> {
     let flattens = node.get("with_items").is_some();
     let list = node.get("loop").or(node.get("with_items"))?;
     if let Value::Seq(items) = &list.value {
@@ -219,11 +219,11 @@ fn looped(job: &mut Job<'_>, node: &Node) -> Option<Out> {
 }
 
 /// Expressions of which all have to hold.
-fn expressions(job: &mut Job<'_>, node: &Node) -> Vec<String> {
+fn expressions(job: &mut Job, node: &Node) -> Vec<String> {
     each(node).iter().filter_map(|one| job.expression(one)).collect()
 }
 
-fn conditions(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+fn conditions(job: &mut Job, node: &Node) -> Option<(String, Out)> {
     let all: Vec<Out> = expressions(job, node.get("when")?).into_iter().map(condition).collect();
     Some(field("when", if let [only] = &all[..] { only.clone() } else { Out::List(all) }))
 }
@@ -233,19 +233,19 @@ fn condition(text: String) -> Out {
     text.parse().map_or(Out::Text(text), Out::Bool)
 }
 
-fn register(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+fn register(job: &mut Job, node: &Node) -> Option<(String, Out)> {
     let name = node.get("register")?;
     let text = name.as_str().unwrap_or_default();
     if !is_identifier(text) {
         job.problem(&name.span, "this is no name that templates can use", "take letters, digits and _");
-    } else if let Some((why, hint)) = job.names.objection(text).filter(|_| !job.names.dead.contains(text)) {
+    } else if let Some((why, hint)) = job.names.reserved(text) {
         job.problem(&name.span, why, hint);
     }
     Some(field("register", text))
 }
 
 /// What decides how the task ended, and how often it is tried.
-fn judgement(job: &mut Job<'_>, node: &Node, is_command: bool) -> Fields {
+fn judgement(job: &mut Job, node: &Node, is_command: bool) -> Fields {
     let outer = job.names.clone();
     job.names = outer.judging(node.get("register").and_then(Node::as_str), outcome(node));
     let mut said = |key: &str| {
@@ -286,7 +286,7 @@ fn judgement(job: &mut Job<'_>, node: &Node, is_command: bool) -> Fields {
     fields
 }
 
-fn labels(job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+fn labels(job: &mut Job, node: &Node) -> Option<(String, Out)> {
     let mut all = Vec::new();
     for node in each(node.get("tags")?) {
         for tag in node.scalar_text().unwrap_or_default().split(',').map(str::trim).filter(|tag| !tag.is_empty()) {

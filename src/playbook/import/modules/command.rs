@@ -6,7 +6,7 @@ use crate::playbook::import::words::{self, Word};
 use crate::playbook::import::{place, scalar};
 use crate::wire::expr::Engine;
 
-pub(super) fn command(job: &mut Job<'_>, args: &mut Args) -> (Option<&'static str>, Fields) {
+pub(super) fn command(job: &mut Job, args: &mut Args) -> (Option<&'static str>, Fields) {
     let line = args.take(&["argv", "cmd"]).or(args.line.take());
     let argv = match line {
         Some(node) if matches!(node.value, Value::Seq(_)) => job.texts(&node),
@@ -23,7 +23,7 @@ pub(super) fn command(job: &mut Job<'_>, args: &mut Args) -> (Option<&'static st
 
 /// `shell`: a line for a shell. Ours ends at the first command that fails and at a variable that is not set, Ansible's
 /// does not: what could tell the two apart is run by a shell of its own.
-pub(super) fn shell(job: &mut Job<'_>, args: &mut Args) -> (Option<&'static str>, Fields) {
+pub(super) fn shell(job: &mut Job, args: &mut Args) -> (Option<&'static str>, Fields) {
     let Some(line) = args.take(&["cmd"]).or(args.line.take()).and_then(|node| job.text(&node)) else {
         if job.problems.is_empty() {
             job.problem(&args.key, "the command is missing", "give `cmd`");
@@ -50,7 +50,7 @@ fn is_simple(line: &str) -> bool {
         && !rest.split_whitespace().any(|word| matches!(word, "if" | "for" | "while" | "until" | "case" | "set"))
 }
 
-fn common(job: &mut Job<'_>, args: &mut Args) -> Fields {
+fn common(job: &mut Job, args: &mut Args) -> Fields {
     let mut fields = Vec::new();
     for name in ["creates", "removes"] {
         if let Some(node) = args.take(&[name]) {
@@ -65,7 +65,7 @@ fn common(job: &mut Job<'_>, args: &mut Args) -> Fields {
 }
 
 /// A command line's words; Ansible splits it behind the expressions, so that what they give must be known for one word.
-fn by_words(job: &mut Job<'_>, node: &Node) -> Option<Vec<String>> {
+fn by_words(job: &mut Job, node: &Node) -> Option<Vec<String>> {
     let line = match scalar::scalar(node) {
         Ok(Out::Text(line)) => line,
         _ => {
@@ -97,7 +97,7 @@ fn by_words(job: &mut Job<'_>, node: &Node) -> Option<Vec<String>> {
 }
 
 /// Whether a name's values stand in the playbook, and none of them has anything that splits words.
-fn is_one_word(job: &Job<'_>, name: &str) -> bool {
+fn is_one_word(job: &Job, name: &str) -> bool {
     let path: Vec<&str> = name.split('.').collect();
     let is_plain = |text: &str| {
         !text.is_empty()

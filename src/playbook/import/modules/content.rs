@@ -8,7 +8,7 @@ use crate::wire::expr::Engine;
 
 type Given = (Option<&'static str>, Fields);
 
-pub(super) fn copy(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn copy(job: &mut Job, args: &mut Args) -> Given {
     let given = match (args.take(&["src"]), args.take(&["content"])) {
         (None, Some(content)) => job.text(&content).map(|text| field("content", text)),
         (Some(src), None) => {
@@ -23,7 +23,7 @@ pub(super) fn copy(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, given.into_iter().collect())
 }
 
-pub(super) fn template(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn template(job: &mut Job, args: &mut Args) -> Given {
     let Some(src) = args.take(&["src"]) else {
         job.problem(&args.key, "`src` is missing", "name the template");
         return (None, Vec::new());
@@ -38,7 +38,7 @@ pub(super) fn template(job: &mut Job<'_>, args: &mut Args) -> Given {
 }
 
 /// `file`: folders, links, and files' owners and modes.
-pub(super) fn file(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn file(job: &mut Job, args: &mut Args) -> Given {
     let (state, recurse) = (args.take(&["state"]), args.flag(job, &["recurse"]));
     if let Some(src) = args.take(&["src"]) {
         if state.as_ref().and_then(Node::scalar_text) != Some("link") {
@@ -81,7 +81,7 @@ pub(super) fn file(job: &mut Job<'_>, args: &mut Args) -> Given {
 }
 
 /// `get_url`: only what is known by its hash.
-pub(super) fn get_url(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn get_url(job: &mut Job, args: &mut Args) -> Given {
     let Some(sum) = args.take(&["checksum"]) else {
         let hint = "find the hash out with `curl -sL URL | sha256sum`, and add `checksum: sha256:…`";
         job.problem(&args.key, "a download without `checksum`; here a file is known by its hash", hint);
@@ -99,7 +99,7 @@ pub(super) fn get_url(job: &mut Job<'_>, args: &mut Args) -> Given {
     }
 }
 
-pub(super) fn unarchive(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn unarchive(job: &mut Job, args: &mut Args) -> Given {
     job.remark("What an `archive` task unpacks is root's where it names no owner, whatever the archive says.");
     let lies_there = args.flag(job, &["remote_src"]);
     let Some(src) = args.take(&["src"]) else {
@@ -116,7 +116,7 @@ pub(super) fn unarchive(job: &mut Job<'_>, args: &mut Args) -> Given {
 }
 
 /// A file beside the playbook, by a name that is known here.
-fn beside(job: &mut Job<'_>, src: &Node, folder: &str) -> Option<String> {
+fn beside(job: &mut Job, src: &Node, folder: &str) -> Option<String> {
     let name = src.as_str().unwrap_or_default();
     let name = name.strip_prefix("./").unwrap_or(name);
     let name = name.strip_prefix(&format!("{folder}/")).unwrap_or(name);
@@ -129,7 +129,7 @@ fn beside(job: &mut Job<'_>, src: &Node, folder: &str) -> Option<String> {
 }
 
 /// A file that has to be brought into the fleet's folder.
-fn bring(job: &mut Job<'_>, src: &Node) -> Option<(String, super::Out)> {
+fn bring(job: &mut Job, src: &Node) -> Option<(String, super::Out)> {
     let name = beside(job, src, "files")?;
     let path = format!("files/{name}");
     job.all.files.insert(path.clone());

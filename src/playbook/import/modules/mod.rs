@@ -38,7 +38,7 @@ struct Arg {
 }
 
 /// What a table cannot say: takes arguments, and gives fields and, where it is another, the task type.
-type Special = fn(&mut Job<'_>, &mut Args) -> (Option<&'static str>, Fields);
+type Special = fn(&mut Job, &mut Args) -> (Option<&'static str>, Fields);
 
 pub(super) struct Module {
     names: &'static [&'static str],
@@ -69,7 +69,7 @@ impl Module {
     }
 
     /// Translates a task's arguments; what is wrong with them is said to the job.
-    pub(super) fn translate(&self, job: &mut Job<'_>, key: &Node, value: &Node, more: Option<&Node>) -> Made {
+    pub(super) fn translate(&self, job: &mut Job, key: &Node, value: &Node, more: Option<&Node>) -> Made {
         let mut args = Args::of(job, key, value, more, self.is_command());
         let (kind, mut fields) = (self.special)(job, &mut args);
         for arg in self.args {
@@ -88,7 +88,7 @@ impl Module {
 }
 
 impl Arg {
-    fn field(&self, job: &mut Job<'_>, node: &Node) -> Option<(String, Out)> {
+    fn field(&self, job: &mut Job, node: &Node) -> Option<(String, Out)> {
         let out = match self.how {
             How::Text => job.text(node)?.into(),
             How::Path => job.path(node)?.into(),

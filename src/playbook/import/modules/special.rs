@@ -9,12 +9,12 @@ use crate::wire::expr::Engine;
 type Given = (Option<&'static str>, Fields);
 
 /// Nothing more than what the table says.
-pub(super) fn none(_: &mut Job<'_>, _: &mut Args) -> Given {
+pub(super) fn none(_: &mut Job, _: &mut Args) -> Given {
     (None, Vec::new())
 }
 
 /// `apt`: names, and the ways in which ours differs.
-pub(super) fn package(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn package(job: &mut Job, args: &mut Args) -> Given {
     let state = args.get(&["state"]).and_then(Node::scalar_text).unwrap_or_default().to_owned();
     let purges = args.flag(job, &["purge"]);
     match state.as_str() {
@@ -30,7 +30,7 @@ pub(super) fn package(job: &mut Job<'_>, args: &mut Args) -> Given {
 }
 
 /// Where new lines go. Ansible looks for the last line that `insertbefore` matches, ours for the first.
-fn inserted(job: &mut Job<'_>, args: &mut Args, first: bool) -> Option<(String, Out)> {
+fn inserted(job: &mut Job, args: &mut Args, first: bool) -> Option<(String, Out)> {
     let (after, before) = (args.take(&["insertafter"]), args.take(&["insertbefore"]));
     match (after, before) {
         (Some(after), None) if after.as_str() == Some("EOF") => None,
@@ -47,7 +47,7 @@ fn inserted(job: &mut Job<'_>, args: &mut Args, first: bool) -> Option<(String, 
 }
 
 /// A regular expression that ours reads as well.
-fn pattern(job: &mut Job<'_>, node: &Node) -> Option<String> {
+fn pattern(job: &mut Job, node: &Node) -> Option<String> {
     let text = job.text(node)?;
     if !Engine::is_template(&text)
         && let Err(error) = check_regexp(&text)
@@ -58,7 +58,7 @@ fn pattern(job: &mut Job<'_>, node: &Node) -> Option<String> {
     Some(text)
 }
 
-pub(super) fn line(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn line(job: &mut Job, args: &mut Args) -> Given {
     let is_absent = args.get(&["state"]).and_then(Node::as_str) == Some("absent");
     let (line, expression) = (args.take(&["line", "value"]), args.get(&["regexp", "regex"]).cloned());
     let first = args.flag(job, &["firstmatch"]);
@@ -88,7 +88,7 @@ pub(super) fn line(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, fields)
 }
 
-pub(super) fn block(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn block(job: &mut Job, args: &mut Args) -> Given {
     let mut fields: Fields = inserted(job, args, false).into_iter().collect();
     // The markers stay the same, so that a block that Ansible made is found.
     let marker = args.take(&["marker"]).and_then(|node| Some((job.text(&node)?, node.span)));
@@ -109,7 +109,7 @@ pub(super) fn block(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, fields)
 }
 
-pub(super) fn user(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn user(job: &mut Job, args: &mut Args) -> Given {
     let mut fields = Vec::new();
     let is_absent = args.get(&["state"]).and_then(Node::as_str) == Some("absent");
     let is_system = args.flag(job, &["system"]);
@@ -146,7 +146,7 @@ pub(super) fn user(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, fields)
 }
 
-pub(super) fn key(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn key(job: &mut Job, args: &mut Args) -> Given {
     if let Some(key) = args.get(&["key"])
         && key.as_str().is_some_and(|text| text.trim().contains('\n') || text.starts_with("http"))
     {
@@ -155,7 +155,7 @@ pub(super) fn key(job: &mut Job<'_>, args: &mut Args) -> Given {
     (None, Vec::new())
 }
 
-pub(super) fn service(job: &mut Job<'_>, args: &mut Args) -> Given {
+pub(super) fn service(job: &mut Job, args: &mut Args) -> Given {
     let name = args.take(&["name", "service", "unit"]);
     let reload = args.take(&["daemon_reload", "daemon-reload"]).filter(|node| job.bool(node) == Some(true));
     match (name, reload) {
