@@ -144,11 +144,7 @@ impl Job {
     }
 
     pub(super) fn bool(&mut self, node: &Node) -> Option<bool> {
-        let truth = truth(node);
-        if truth.is_none() {
-            self.problem(&node.span, "true or false is expected here, and no expression", "make two tasks with `when`");
-        }
-        truth
+        self.wanted(node, truth(node), "true or false")
     }
 
     pub(super) fn number(&mut self, node: &Node) -> Option<i64> {
@@ -158,10 +154,15 @@ impl Job {
             _ => None,
         };
         let number = number.filter(|number| (0..=i64::from(u32::MAX)).contains(number));
-        if number.is_none() {
-            self.problem(&node.span, "a whole number is expected here, and no expression", "write the number");
+        self.wanted(node, number, "a whole number")
+    }
+
+    fn wanted<T>(&mut self, node: &Node, value: Option<T>, what: &str) -> Option<T> {
+        if value.is_none() {
+            let why = format!("{what} is expected here, and no expression");
+            self.problem(&node.span, why, "write it out, or make two tasks with a `when` each");
         }
-        number
+        value
     }
 
     /// Texts: a list of them, or one with commas between them.

@@ -80,10 +80,7 @@ pub fn ansible(path: &Utf8Path, text: &str, number: usize) -> Result<Imported> {
         Some(play) => (*play, true),
         None if plays.is_empty() && number == 1 && !items.is_empty() && items.iter().all(is_task) => (&root, false),
         None if plays.is_empty() => return Err(no_playbook(path)),
-        None => {
-            let error = Error::input(format!("{path} has no play number {number}"));
-            return Err(error.hint(format!("it has {}", plays.len())));
-        }
+        None => return Err(Error::input(format!("{path} has {} plays", plays.len())).hint("give one's number")),
     };
     // What is left out takes what names it with it: again, until nothing more has to go.
     let mut play = Play::default();

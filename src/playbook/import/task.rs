@@ -218,13 +218,8 @@ fn looped(job: &mut Job, node: &Node) -> Option<Out> {
     Some(kept.into())
 }
 
-/// Expressions of which all have to hold.
-fn expressions(job: &mut Job, node: &Node) -> Vec<String> {
-    each(node).iter().filter_map(|one| job.expression(one)).collect()
-}
-
 fn conditions(job: &mut Job, node: &Node) -> Option<(String, Out)> {
-    let all: Vec<Out> = expressions(job, node.get("when")?).into_iter().map(condition).collect();
+    let all: Vec<Out> = each(node.get("when")?).iter().filter_map(|one| job.expression(one)).map(condition).collect();
     Some(field("when", if let [only] = &all[..] { only.clone() } else { Out::List(all) }))
 }
 
@@ -249,7 +244,7 @@ fn judgement(job: &mut Job, node: &Node, is_command: bool) -> Fields {
     let outer = job.names.clone();
     job.names = outer.judging(node.get("register").and_then(Node::as_str), outcome(node));
     let mut said = |key: &str| {
-        let all = expressions(job, node.get(key)?);
+        let all: Vec<String> = each(node.get(key)?).iter().filter_map(|one| job.expression(one)).collect();
         let parts: Vec<String> = all.iter().map(|one| format!("({one})")).collect();
         Some(if all.len() == 1 { all.concat() } else { parts.join(" and ") })
     };

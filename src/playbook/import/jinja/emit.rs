@@ -18,10 +18,7 @@ pub(super) const FILTER: u8 = 9;
 pub(super) const ATOM: u8 = 10;
 
 /// What Python's own values have under these names goes before what a mapping has.
-const METHODS: [&str; 14] = [
-    "items", "keys", "values", "get", "pop", "copy", "update", "index", "count", "sort", "split", "strip", "format",
-    "title",
-];
+const METHODS: &str = "items keys values get pop copy update index count sort split strip format title";
 
 #[derive(Debug, Clone)]
 pub(super) struct Piece {
@@ -114,7 +111,7 @@ impl<'a> Emitter<'a> {
             }
         }
         let (base, name, key) = match &expr.kind {
-            Kind::Attr(_, name) if METHODS.contains(&name.as_str()) => {
+            Kind::Attr(_, name) if METHODS.split(' ').any(|method| method == name) => {
                 return refuse(expr, format!("Python takes .{name} for a method"), &format!("write [\"{name}\"]"));
             }
             Kind::Attr(base, name) => (base, Some(name.as_str()), None),

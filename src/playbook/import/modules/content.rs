@@ -88,15 +88,11 @@ pub(super) fn get_url(job: &mut Job, args: &mut Args) -> Given {
         return (None, Vec::new());
     };
     let text = job.text(&sum).unwrap_or_default();
-    match text.strip_prefix("sha256:") {
-        Some(hash) if hash.starts_with("{{") || hash.bytes().all(|c| c.is_ascii_hexdigit()) => {
-            (None, vec![field("sha256", hash)])
-        }
-        _ => {
-            job.problem(&sum.span, "a checksum that is no SHA-256", "write sha256: and the hash itself");
-            (None, Vec::new())
-        }
+    let hash = text.strip_prefix("sha256:").unwrap_or_default();
+    if hash.is_empty() || !hash.starts_with("{{") && !hash.bytes().all(|c| c.is_ascii_hexdigit()) {
+        job.problem(&sum.span, "a checksum that is no SHA-256", "write sha256: and the hash itself");
     }
+    (None, vec![field("sha256", hash)])
 }
 
 pub(super) fn unarchive(job: &mut Job, args: &mut Args) -> Given {
