@@ -94,7 +94,6 @@ impl Args {
         self.take(names).and_then(|node| job.bool(&node)).unwrap_or_default()
     }
 
-    /// Says of every argument that is left over that it has no translation.
     pub(super) fn finish(self, job: &mut Job, module: &str) {
         for (key, _) in self.left {
             let name = key.scalar_text().unwrap_or_default().to_owned();

@@ -13,9 +13,7 @@ use crate::wire::expr::{Engine, only_expression};
 /// A task, or a value of a play's, while it is translated.
 pub(super) struct Job {
     pub(super) names: Names,
-    /// What is being translated, for people.
     pub(super) what: String,
-    /// Why it is left out.
     pub(super) problems: Vec<Note>,
     /// What it says, if it is not left out.
     pub(super) all: Gathered,

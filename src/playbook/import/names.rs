@@ -107,11 +107,8 @@ impl Names {
 
     /// The elements of the list that a path is, where they stand in the playbook.
     pub(super) fn elements(&self, path: &[&str]) -> Option<Vec<Node>> {
-        let lists = self.possible(path)?.into_iter().map(|list| match &list.value {
-            Value::Seq(items) => Some(items.clone()),
-            _ => None,
-        });
-        Some(lists.collect::<Option<Vec<_>>>()?.concat())
+        let items = |list: &Node| if let Value::Seq(items) = &list.value { Some(items.clone()) } else { None };
+        Some(self.possible(path)?.into_iter().map(items).collect::<Option<Vec<_>>>()?.concat())
     }
 }
 

@@ -38,7 +38,6 @@ impl Play {
         play
     }
 
-    /// Says that something of the play's is left out.
     fn note(&mut self, span: &Span, why: impl Into<String>, hint: &str) {
         let note = Note { span: span.clone(), what: "the play".to_owned(), why: why.into(), hint: hint.to_owned() };
         self.all.notes.push(note);
@@ -79,7 +78,6 @@ impl Play {
         fields
     }
 
-    /// What is said of the play itself.
     fn about(&mut self, key: &Node, value: &Node) {
         let text = value.scalar_text().unwrap_or_default();
         match key.scalar_text().unwrap_or_default() {
@@ -87,10 +85,10 @@ impl Play {
             "hosts" if text == "localhost" => {
                 self.note(&value.span, "it acts on the machine that Ansible runs on", "a playbook acts on a node");
             }
-            "hosts" => self.about.push(format!(
-                "It was for `hosts: {}`: name it under the `playbooks` of the tiers whose nodes need it.",
-                if text.is_empty() { "…" } else { text }
-            )),
+            "hosts" => {
+                let tiers = "name it under the `playbooks` of the tiers whose nodes need it";
+                self.about.push(format!("It was for `hosts: {}`: {tiers}.", if text.is_empty() { "…" } else { text }));
+            }
             "vars" | "tasks" | "handlers" | "gather_facts" | "become_method" => {}
             "become" if truth(value) == Some(true) => {}
             "become_user" | "remote_user" if text == "root" => {}
@@ -104,9 +102,7 @@ impl Play {
             other => {
                 let hint = match other {
                     "roles" => "import each role's tasks/main.yml by itself, and `include` what was made of it",
-                    "become" | "become_user" | "remote_user" => {
-                        "all tasks run as root; a `command` task may name a `user`"
-                    }
+                    "become" | "become_user" | "remote_user" => "all tasks run as root; a command may name a `user`",
                     _ => "docs/MIGRATING.md says what there is in its place",
                 };
                 self.note(&key.span, format!("its `{other}` is left out"), hint);
@@ -120,7 +116,11 @@ impl Play {
             return Vec::new();
         };
         let named = |key: &Node| key.scalar_text().unwrap_or_default().to_owned();
-        entries.iter().for_each(|(key, value)| self.names.define(&named(key), vec![value.clone()]));
+        for (key, value) in entries {
+            if self.names.reserved(&named(key)).is_none() {
+                self.names.define(&named(key), vec![value.clone()]);
+            }
+        }
         let mut fields = Vec::new();
         for (key, value) in entries {
             let name = named(key);
@@ -148,7 +148,8 @@ impl Play {
     /// Takes in what tasks register, before any of them is translated.
     fn look(&mut self, node: &Node) {
         for task in items(node) {
-            if let Some(name) = task.get("register").and_then(Node::as_str) {
+            let name = task.get("register").and_then(Node::as_str);
+            if let Some(name) = name.filter(|name| self.names.reserved(name).is_none()) {
                 self.names.register(name, outcome(task));
             }
             ["block", "rescue", "always"].iter().filter_map(|key| task.get(key)).for_each(|inner| self.look(inner));

@@ -129,19 +129,13 @@ impl Play {
     }
 }
 
-/// What a task is called in messages.
 fn called(node: &Node, kind: &str) -> String {
-    match node.get("name").and_then(Node::scalar_text) {
-        Some(name) => format!("{kind} {name:?}"),
-        None => format!("{kind} without a name"),
-    }
+    let name = node.get("name").and_then(Node::scalar_text);
+    name.map_or(format!("{kind} without a name"), |name| format!("{kind} {name:?}"))
 }
 
 fn entries(node: &Node) -> &[(Node, Node)] {
-    match &node.value {
-        Value::Map(entries) => entries,
-        _ => &[],
-    }
+    if let Value::Map(entries) = &node.value { entries } else { &[] }
 }
 
 /// The task's module, with its key and arguments. Every other key has to be a known one.
@@ -152,11 +146,7 @@ fn module<'n>(job: &mut Job, node: &'n Node) -> Option<(&'static Module, &'n Nod
         match modules::find(name) {
             Some(module) if found.is_none() => found = Some((module, key, value)),
             _ if KEYWORDS.split_whitespace().any(|known| known == name) => {}
-            _ => job.problem(
-                &key.span,
-                format!("`{name}` has no translation"),
-                "docs/MIGRATING.md says what there is in its place",
-            ),
+            _ => job.problem(&key.span, format!("`{name}` has no translation"), "see docs/MIGRATING.md"),
         }
     }
     if found.is_none() && job.problems.is_empty() {
@@ -180,8 +170,8 @@ fn own_vars(job: &mut Job, node: &Node) -> Fields {
         let name = key.scalar_text().unwrap_or_default();
         let has_template = Engine::is_template(&value.to_json().to_string());
         if !is_identifier(name) || job.names.reserved(name).is_some() || has_template {
-            let hint = "write the expression where it is used; a name of your own, with letters, digits and _";
-            job.problem(&key.span, format!("the task's variable {name:?}, which is taken as it is written"), hint);
+            let why = format!("the task's variable {name:?}, which is taken as it is written");
+            job.problem(&key.span, why, "write the expression where it is used");
         }
         job.names.define(name, vec![value.clone()]);
         fields.extend(job.value(value).map(|out| (name.to_owned(), out)));
@@ -265,7 +255,8 @@ fn judgement(job: &mut Job, node: &Node, is_command: bool) -> Fields {
         }
     };
     for key in ["failed_when", "until"] {
-        if let Some(node) = node.get(key).filter(|_| !is_command) {
+        let is_plain = is_command || (key == "until" && until.as_deref() == Some(WENT_WELL));
+        if let Some(node) = node.get(key).filter(|_| !is_plain) {
             let hint = "`ignore_errors: true` lets the run go on; a `wait_for` task waits";
             job.problem(&node.span, format!("`{key}` of a task that runs no program"), hint);
         }

@@ -94,7 +94,6 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// A name, or what lies below one.
     fn path(&mut self, expr: &Expr, maybe: bool) -> Result<Piece, Problem> {
         let path = expr.path();
         if let Some(path) = &path {

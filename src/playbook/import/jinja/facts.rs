@@ -6,11 +6,10 @@ use super::emit::{ATOM, COMPARE, FILTER, IN, Piece, refuse};
 use super::parse::{Expr, Kind};
 
 /// Facts, what Ansible calls them, and what os-release(5) and dpkg do.
-const TABLE: [(&str, &str, &[&str]); 7] = [
+const TABLE: [(&str, &str, &[&str]); 6] = [
     ("distribution", "Debian", &["debian"]),
     ("distribution", "Ubuntu", &["ubuntu"]),
     ("os_family", "Debian", &["debian", "ubuntu"]),
-    ("distribution", "CentOS", &["centos"]),
     ("os_family", "RedHat", &["rhel", "centos", "fedora", "rocky", "almalinux"]),
     ("architecture", "x86_64", &["amd64"]),
     ("architecture", "aarch64", &["arm64"]),

@@ -94,10 +94,9 @@ impl Emitter<'_> {
         let negated = negated ^ is_success;
         let field = if is_success { "failed" } else { name };
         if self.names.is_judged(register) && field == "failed" {
-            // Within its own judgement, only how the program ended is known.
-            let rc = self.outcome(expr, register, "rc", false)?;
+            // Within its own judgement, only how a program ended is known; what else fails is not judged.
             let op = if negated { "==" } else { "!=" };
-            return Ok(Piece::new(format!("{} {op} 0", rc.text), COMPARE, Ty::Bool));
+            return Ok(Piece::new(format!("result.rc {op} 0"), COMPARE, Ty::Bool));
         }
         let piece = self.outcome(expr, register, field, false)?;
         Ok(if negated { Piece::new(format!("not {}", piece.text), NOT, Ty::Bool) } else { piece })

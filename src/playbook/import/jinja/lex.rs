@@ -49,17 +49,11 @@ pub(super) fn lex(text: &str, start: usize, closes: bool) -> Result<(Vec<Placed>
             let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
             (Token::Name(rest[..length].to_owned()), length)
         } else if first.is_ascii_digit() {
-            let length =
-                rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).unwrap_or(rest.len());
-            let number = rest[..length].parse().map(Token::Int).map_err(|_| {
-                Problem::new(
-                    at,
-                    at + length,
-                    "a number that is no plain whole one",
-                    "give it as a variable of your own",
-                )
-            });
-            (number?, length)
+            let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+            let length = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
+            let why = "a number that is no plain whole one";
+            let number = rest[..length].parse().map(Token::Int);
+            (number.map_err(|_| Problem::new(at, at + length, why, "give it as a variable"))?, length)
         } else if first == '"' || first == '\'' {
             quoted(rest, first, at)?
         } else if let Some(op) = OPS.iter().find(|op| rest.starts_with(**op)) {

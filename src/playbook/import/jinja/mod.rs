@@ -82,9 +82,8 @@ pub(super) fn expression(source: &str, names: &Names) -> Result<Translated, Prob
 /// Translates a text with expressions in braces. One that is nothing but an expression keeps that one's type; `prints` says
 /// that it becomes text all the same.
 pub(super) fn text(source: &str, names: &Names, prints: bool) -> Result<Translated, Problem> {
-    let plain = |text: &str| Translated { text: text.to_owned(), ty: Ty::Text, uses: Vec::new() };
     if !Engine::is_template(source) {
-        return Ok(plain(source));
+        return Ok(Translated { text: source.to_owned(), ty: Ty::Text, uses: Vec::new() });
     }
     let mut out = String::new();
     let mut emitter = emit::Emitter::new(names);

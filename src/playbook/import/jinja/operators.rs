@@ -43,9 +43,6 @@ impl Emitter<'_> {
             "<" | "<=" | ">" | ">=" => {
                 refuse(expr, "the order of values that may be of any type", "make a number of it: x | int > 5")
             }
-            "in" | "not in" if matches!(b.ty, Ty::Number | Ty::Bool | Ty::Null) => {
-                refuse(expr, "this has no elements", "write a list")
-            }
             "in" | "not in" => Ok(Piece::new(format!("{} {op} {}", a.at(SUM), b.at(SUM)), IN, Ty::Bool)),
             "~" => self.joined(left, right, &a, &b),
             "+" if tys.contains(&Ty::Text) => self.joined(left, right, &a, &b),

@@ -33,10 +33,7 @@ pub(super) enum Kind {
 impl Expr {
     /// The text that it is, where it is nothing else.
     pub(super) fn literal(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Text(text) => Some(text),
-            _ => None,
-        }
+        if let Kind::Text(text) = &self.kind { Some(text) } else { None }
     }
 
     /// The names of a path such as `a.b['c']`.

@@ -1,12 +1,12 @@
 //! `command` and `shell`.
 
-use super::{Args, Fields, Job, Out, field};
+use super::{Args, Fields, Given, Job, Out, field};
 use crate::fleet::{Node, Value};
 use crate::playbook::import::words::{self, Word};
 use crate::playbook::import::{place, scalar};
 use crate::wire::expr::Engine;
 
-pub(super) fn command(job: &mut Job, args: &mut Args) -> (Option<&'static str>, Fields) {
+pub(super) fn command(job: &mut Job, args: &mut Args) -> Given {
     let line = args.take(&["argv", "cmd"]).or(args.line.take());
     let argv = match line {
         Some(node) if matches!(node.value, Value::Seq(_)) => job.texts(&node),
@@ -23,7 +23,7 @@ pub(super) fn command(job: &mut Job, args: &mut Args) -> (Option<&'static str>, 
 
 /// `shell`: a line for a shell. Ours ends at the first command that fails and at a variable that is not set, Ansible's
 /// does not: what could tell the two apart is run by a shell of its own.
-pub(super) fn shell(job: &mut Job, args: &mut Args) -> (Option<&'static str>, Fields) {
+pub(super) fn shell(job: &mut Job, args: &mut Args) -> Given {
     let Some(line) = args.take(&["cmd"]).or(args.line.take()).and_then(|node| job.text(&node)) else {
         if job.problems.is_empty() {
             job.problem(&args.key, "the command is missing", "give `cmd`");

@@ -2,11 +2,9 @@
 
 use camino::{Utf8Component, Utf8Path};
 
-use super::{Args, Fields, Job, field};
+use super::{Args, Given, Job, field};
 use crate::fleet::Node;
 use crate::wire::expr::Engine;
-
-type Given = (Option<&'static str>, Fields);
 
 pub(super) fn copy(job: &mut Job, args: &mut Args) -> Given {
     let given = match (args.take(&["src"]), args.take(&["content"])) {

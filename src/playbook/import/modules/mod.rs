@@ -37,8 +37,9 @@ struct Arg {
     is_required: bool,
 }
 
-/// What a table cannot say: takes arguments, and gives fields and, where it is another, the task type.
-type Special = fn(&mut Job, &mut Args) -> (Option<&'static str>, Fields);
+/// What a table cannot say: the task type, where it is another, and fields.
+type Given = (Option<&'static str>, Fields);
+type Special = fn(&mut Job, &mut Args) -> Given;
 
 pub(super) struct Module {
     names: &'static [&'static str],
@@ -55,15 +56,12 @@ const ORDER: [&str; 12] =
     ["name", "names", "user", "url", "path", "argv", "shell", "source", "target", "template", "content", "state"];
 
 pub(super) fn find(name: &str) -> Option<&'static Module> {
-    let name = ["ansible.builtin.", "ansible.posix.", "ansible.legacy."]
-        .iter()
-        .find_map(|prefix| name.strip_prefix(prefix))
-        .unwrap_or(name);
+    let prefixes = ["ansible.builtin.", "ansible.posix.", "ansible.legacy."];
+    let name = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name);
     table::MODULES.iter().find(|module| module.names.contains(&name))
 }
 
 impl Module {
-    /// Whether it runs a program of the playbook's.
     pub(super) fn is_command(&self) -> bool {
         self.kind == "command"
     }

@@ -1,14 +1,11 @@
 //! What the table cannot say of packages, lines, accounts and services.
 
-use super::{Args, Fields, Job, Out, field};
+use super::{Args, Fields, Given, Job, Out, field};
 use crate::fleet::Node;
 use crate::playbook::import::scalar::truth;
 use crate::wire::action::{check_marker, check_regexp, regexp};
 use crate::wire::expr::Engine;
 
-type Given = (Option<&'static str>, Fields);
-
-/// Nothing more than what the table says.
 pub(super) fn none(_: &mut Job, _: &mut Args) -> Given {
     (None, Vec::new())
 }
