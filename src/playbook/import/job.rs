@@ -28,7 +28,6 @@ pub(super) struct Gathered {
     pub(super) remarks: BTreeSet<&'static str>,
     /// Names that nothing in the playbook defines, where they are used first.
     pub(super) undefined: BTreeMap<String, Span>,
-    /// Files that the fleet's folder needs.
     pub(super) files: BTreeSet<String>,
 }
 

@@ -10,7 +10,7 @@ use crate::fleet::{Node, Value};
 use crate::wire::expr::{Engine, only_expression};
 
 /// What is translated beside the module, and of a block.
-const KEYWORDS: &str = "name when loop with_items register changed_when failed_when notify tags vars until \
+const KEYWORDS: &str = "name when loop with_items loop_control register changed_when failed_when notify tags vars until \
                         retries delay ignore_errors no_log become become_user become_method args";
 const OF_BLOCKS: &str = "name when tags become become_user become_method block rescue always";
 /// That a program ended well, as it is written here.
@@ -181,6 +181,11 @@ fn own_vars(job: &mut Job, node: &Node) -> Fields {
 
 /// What the task is repeated over; everything after it may name the item.
 fn looped(job: &mut Job, node: &Node) -> Option<Out> {
+    // A label is only what is shown of an item.
+    let control = node.get("loop_control").map(entries).unwrap_or_default();
+    if let Some((key, _)) = control.iter().find(|(key, _)| key.scalar_text() != Some("label")) {
+        job.problem(&key.span, "this of a loop", "a loop has `item`, and no more");
+    }
     let flattens = node.get("with_items").is_some();
     let list = node.get("loop").or(node.get("with_items"))?;
     if let Value::Seq(items) = &list.value {

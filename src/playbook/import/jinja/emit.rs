@@ -81,11 +81,7 @@ impl<'a> Emitter<'a> {
                 let items = items.iter().map(|item| Ok(self.emit(item)?.text)).collect::<Result<Vec<_>, Problem>>()?;
                 Ok(Piece::new(format!("[{}]", items.join(", ")), ATOM, Ty::List))
             }
-            Kind::Call => refuse(
-                expr,
-                "a function, a lookup or a method",
-                "give the value as a variable; `| split(\",\")` is a filter",
-            ),
+            Kind::Call => refuse(expr, "a function, a lookup or a method", "give the value itself, or as a variable"),
             Kind::Filter(base, name, args) => self.filter(expr, base, name, args),
             Kind::Test(base, name, args) => self.test(expr, base, name, args, false),
             Kind::Not(inner) => self.not(inner),
