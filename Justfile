@@ -21,6 +21,10 @@ demo: build
 test *args: build nextest
     scripts/test.sh {{ stead }} {{ args }}
 
+# What a container cannot show, on a machine in QEMU (minutes without KVM): modules, kernel parameters, disks, boots
+test-vm suite="trixie": build
+    scripts/test-vm.sh {{ stead }} {{ suite }}
+
 # Formatting, lints and documentation, all without a warning
 check:
     cargo fmt --check
