@@ -3,7 +3,7 @@
 use crate::fleet::{TestFleet, text};
 
 /// What holds on a node that the playbook was applied to.
-const EFFECTS: [&str; 9] = [
+const EFFECTS: [&str; 10] = [
     "tree --version",
     "id -nG deploy | grep -qw crew && getent group crew | grep -q :4711:",
     "grep -q deploy@example /home/deploy/.ssh/authorized_keys",
@@ -13,6 +13,7 @@ const EFFECTS: [&str; 9] = [
     "systemctl is-active app && systemctl is-enabled app",
     "grep -q ExecStart=/bin/sleep /srv/said && grep -qx /root /srv/said",
     "test -e /srv/app/made",
+    "grep -qx 'of less' /srv/app/etc/less.list",
 ];
 
 #[test]

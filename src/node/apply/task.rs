@@ -95,7 +95,7 @@ impl Run<'_> {
         let (scope, _) = &self.with_vars(task, scope);
         let value = match &task.loop_ {
             None => return Ok(None),
-            Some(Loop::Items(items)) => self.engine.render_within(&Value::Array(items.clone()), scope)?,
+            Some(Loop::Items(items)) => self.engine.value_within(&Value::Array(items.clone()), scope)?,
             Some(Loop::Expression(expression)) => self.engine.value(expression, scope)?,
         };
         match value {

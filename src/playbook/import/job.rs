@@ -179,7 +179,7 @@ impl Job {
         Some(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect())
     }
 
-    /// A value of any kind, as variables and loops have it: expressions in it become text here, so they have to be text.
+    /// A value of any kind, as variables and loops have it.
     pub(super) fn value(&mut self, node: &Node) -> Option<Out> {
         match &node.value {
             Value::Seq(items) => items.iter().map(|item| self.value(item)).collect::<Option<_>>().map(Out::List),
@@ -188,14 +188,7 @@ impl Job {
                 entries.iter().map(pair).collect::<Option<_>>().map(Out::Map)
             }
             _ => match scalar(node) {
-                Ok(Out::Text(text)) => {
-                    let (text, ty) = self.kept(node, &text)?;
-                    if ty != Ty::Text {
-                        let why = "an expression that need not be text, and would become text here";
-                        self.problem(&node.span, why, "name what is meant where it is used; or write text around it");
-                    }
-                    Some(Out::Text(text))
-                }
+                Ok(Out::Text(text)) => self.kept(node, &text).map(|(text, _)| Out::Text(text)),
                 Ok(out) => Some(out),
                 Err(why) => self.no_text(node, why),
             },

@@ -3,6 +3,7 @@
 use super::jinja::Ty;
 use super::write::Out;
 use crate::fleet::{Node, Value};
+use crate::wire::expr::only_expression;
 
 /// A scalar that both versions of YAML read alike, or whose meaning in YAML 1.1 is plain.
 pub(super) fn scalar(node: &Node) -> Result<Out, &'static str> {
@@ -52,7 +53,7 @@ pub(super) fn truth(node: &Node) -> Option<bool> {
     }
 }
 
-/// What kind of value a node is; a text with expressions is text.
+/// What kind of value a node is. A text that is one expression has that one's value; one with text around is text.
 pub(super) fn ty(node: &Node) -> Ty {
     match &node.value {
         Value::Seq(_) => Ty::List,
@@ -61,6 +62,7 @@ pub(super) fn ty(node: &Node) -> Ty {
             Ok(Out::Null) => Ty::Null,
             Ok(Out::Bool(_)) => Ty::Bool,
             Ok(Out::Int(_)) => Ty::Number,
+            Ok(Out::Text(text)) if only_expression(&text).is_some() => Ty::Unknown,
             Ok(_) => Ty::Text,
             Err(_) => Ty::Odd,
         },

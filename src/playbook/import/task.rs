@@ -62,8 +62,9 @@ impl Play {
         if is_handler && node.get("name").and_then(Node::as_str).is_none_or(Engine::is_template) {
             job.problem(&node.span, "a handler without a plain name", "give it one");
         }
-        let vars = own_vars(&mut job, node);
+        define_own(&mut job, node);
         let items = looped(&mut job, node);
+        let vars = own_vars(&mut job, node);
         let name = node.get("name").and_then(|name| job.text(name));
         let mut fields: Fields = name.map(|name| field("name", name)).into_iter().collect();
         if let Some((module, key, value)) = module(&mut job, node) {
@@ -163,20 +164,21 @@ fn is_root(job: &mut Job, key: &str, value: &Node) {
     }
 }
 
-/// Variables of the task's own: as they are written, since they are not evaluated.
-fn own_vars(job: &mut Job, node: &Node) -> Fields {
-    let mut fields: Fields = Vec::new();
+/// Takes the task's own variables in, which its loop may name.
+fn define_own(job: &mut Job, node: &Node) {
     for (key, value) in node.get("vars").map(entries).unwrap_or_default() {
         let name = key.scalar_text().unwrap_or_default();
-        let has_template = Engine::is_template(&value.to_json().to_string());
-        if !is_identifier(name) || job.names.reserved(name).is_some() || has_template {
-            let why = format!("the task's variable {name:?}, which is taken as it is written");
-            job.problem(&key.span, why, "write the expression where it is used");
+        if !is_identifier(name) || job.names.reserved(name).is_some() {
+            job.problem(&key.span, format!("a variable of the name {name:?}"), "call it otherwise");
         }
         job.names.define(name, vec![value.clone()]);
-        fields.extend(job.value(value).map(|out| (name.to_owned(), out)));
     }
-    fields
+}
+
+/// The task's own variables, which may name its loop's item.
+fn own_vars(job: &mut Job, node: &Node) -> Fields {
+    let vars = node.get("vars").map(entries).unwrap_or_default().iter();
+    vars.filter_map(|(key, value)| Some((key.scalar_text()?.to_owned(), job.value(value)?))).collect()
 }
 
 /// What the task is repeated over; everything after it may name the item.

@@ -38,7 +38,9 @@ if test -e /etc/stead/node.json; then
 elif id "$user" >/dev/null 2>&1; then
     echo "it has a user $user that Stead did not make" >&2; exit 46
 fi
-command -v sudo >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends sudo >&2
+export DEBIAN_FRONTEND=noninteractive
+bring() { apt-get install -yq --no-install-recommends sudo >&2; }
+command -v sudo >/dev/null || bring || { apt-get update -q >&2; bring; }
 mkdir -p /etc/stead
 printf '%s\n' "$record" >/etc/stead/.node.json
 sync /etc/stead/.node.json
