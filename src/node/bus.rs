@@ -37,8 +37,9 @@ enum State {
 type Answer<T> = Result<T, rustbus::connection::Error>;
 
 impl Bus {
-    /// What systemd knows of a unit; `None` where it cannot be asked this way.
-    pub(crate) fn status(&self, unit: &str) -> Option<UnitStatus> {
+    /// What systemd knows of a unit; `None` where it cannot be asked this way. `unread` says that units were enabled or
+    /// disabled that it has not read since.
+    pub(crate) fn status(&self, unit: &str, unread: bool) -> Option<UnitStatus> {
         let mut state = self.0.borrow_mut();
         // A systemd that has begun anew (an upgrade of it does that) has closed the connection: once more, over another one.
         for _ in 0..2 {
@@ -46,7 +47,7 @@ impl Bus {
                 *state = connect().map_or(State::Unavailable, |connection| State::Open(Box::new(connection)));
             }
             let State::Open(connection) = &mut *state else { return None };
-            match ask(connection, unit) {
+            match ask(connection, unit, unread) {
                 Ok(status) => return Some(status),
                 Err(_) => *state = State::Untried,
             }
@@ -60,11 +61,9 @@ fn connect() -> Answer<RpcConn> {
     Ok(RpcConn::new(DuplexConn::connect_to_bus(UnixAddr::new(SOCKET)?, false)?))
 }
 
-/// Asks for everything at once and then takes the answers: one round trip.
-///
-/// A unit's `UnitFileState` is what systemd saw when it read its units last, `GetUnitFileState` what the links say now. Of a
-/// unit's second name the latter only says that it is one, and the unit itself knows more.
-fn ask(connection: &mut RpcConn, unit: &str) -> Answer<UnitStatus> {
+/// Asks for all properties at once and then takes the answers: one round trip, and another where systemd has not read yet
+/// which units are enabled.
+fn ask(connection: &mut RpcConn, unit: &str, unread: bool) -> Answer<UnitStatus> {
     let path = format!("/org/freedesktop/systemd1/unit/{}", label(unit));
     let mut asked = Vec::with_capacity(PROPERTIES.len());
     for property in PROPERTIES {
@@ -77,6 +76,29 @@ fn ask(connection: &mut RpcConn, unit: &str) -> Answer<UnitStatus> {
         call.body.push_param2("org.freedesktop.systemd1.Unit", property)?;
         asked.push(connection.send_message(&mut call)?.write(PATIENCE).map_err(force_finish_on_error)?);
     }
+    let mut status = UnitStatus::default();
+    for (property, serial) in PROPERTIES.into_iter().zip(asked) {
+        let answer = connection.wait_response(serial, PATIENCE)?;
+        if answer.typ == MessageType::Error {
+            return Err(rustbus::connection::Error::UnexpectedMessageTypeReceived);
+        }
+        let value = answer.body.parser().get::<Variant<'_, '_>>()?;
+        match property {
+            "LoadState" => status.load = value.get()?,
+            "ActiveState" => status.active = value.get()?,
+            _ => status.enabled = value.get()?,
+        }
+    }
+    if unread {
+        status.enabled = links(connection, unit)?.unwrap_or(status.enabled);
+    }
+    Ok(status)
+}
+
+/// Whether a unit is enabled as its links say now, where its `UnitFileState` is of when systemd read its units last; `None`
+/// where they say nothing that the unit does not know better, as of a second name. systemd looks at the disk for it, which
+/// takes it twenty times as long.
+fn links(connection: &mut RpcConn, unit: &str) -> Answer<Option<String>> {
     let mut call = MessageBuilder::new()
         .call("GetUnitFileState")
         .with_interface("org.freedesktop.systemd1.Manager")
@@ -84,25 +106,14 @@ fn ask(connection: &mut RpcConn, unit: &str) -> Answer<UnitStatus> {
         .at("org.freedesktop.systemd1")
         .build();
     call.body.push_param(unit)?;
-    let asked_links = connection.send_message(&mut call)?.write(PATIENCE).map_err(force_finish_on_error)?;
-    let mut values = Vec::with_capacity(PROPERTIES.len());
-    for serial in asked {
-        let answer = connection.wait_response(serial, PATIENCE)?;
-        if answer.typ == MessageType::Error {
-            return Err(rustbus::connection::Error::UnexpectedMessageTypeReceived);
-        }
-        values.push(answer.body.parser().get::<Variant<'_, '_>>()?.get::<String>()?);
-    }
-    let answer = connection.wait_response(asked_links, PATIENCE)?;
+    let serial = connection.send_message(&mut call)?.write(PATIENCE).map_err(force_finish_on_error)?;
+    let answer = connection.wait_response(serial, PATIENCE)?;
     // There are no links of a unit that has no file.
-    let links = if answer.typ == MessageType::Error { String::new() } else { answer.body.parser().get()? };
-    let mut values = values.into_iter();
-    let mut next = || values.next().unwrap_or_default();
-    let mut status = UnitStatus { load: next(), active: next(), enabled: next() };
-    if !matches!(links.as_str(), "" | "alias") {
-        status.enabled = links;
+    if answer.typ == MessageType::Error {
+        return Ok(None);
     }
-    Ok(status)
+    let state = answer.body.parser().get::<String>()?;
+    Ok(Some(state).filter(|state| !matches!(state.as_str(), "" | "alias")))
 }
 
 /// A unit's name as a part of an object's path (sd_bus_path_encode(3)).

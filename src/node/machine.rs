@@ -30,8 +30,6 @@ pub struct Machine {
     pub commands: Box<dyn Commands>,
     /// Its systemd.
     pub(crate) bus: Bus,
-    /// Units were enabled or disabled, and systemd has not read that yet.
-    pub(crate) links_unread: Cell<bool>,
     /// In a check: files as earlier tasks would have left them.
     pub(crate) foreseen: Foreseen,
     /// In a check: whether an earlier task would have changed something.
@@ -53,9 +51,9 @@ impl Machine {
 
     /// A machine with given facts and means.
     pub fn with(paths: Paths, facts: Facts, commands: Box<dyn Commands>, options: &ApplyOptions) -> Self {
-        let (bus, links_unread, foreseen, would_change, accounts, packages) = Default::default();
+        let (bus, foreseen, would_change, accounts, packages) = Default::default();
         let ApplyOptions { check, image, .. } = *options;
-        Self { paths, facts, check, image, commands, bus, links_unread, foreseen, would_change, accounts, packages }
+        Self { paths, facts, check, image, commands, bus, foreseen, would_change, accounts, packages }
     }
 
     /// Notes that a task would have changed something, had this not been a check.

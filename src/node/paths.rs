@@ -58,6 +58,8 @@ impl Paths {
         fence = "/var/lib/stead/fence";
         /// What is to be forgotten at the next boot.
         run_dir = "/run/stead";
+        /// There while units were enabled or disabled and systemd has not read them since.
+        units_unread = "/run/stead/units-unread";
         /// What the run at hand, or the one that broke, has done so far.
         journal = "/run/stead/run.jsonl";
         /// The same, where the run itself boots the machine.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::node::Machine;
 use crate::node::exec::Run;
+use crate::node::{Machine, files};
 use crate::{Error, Result};
 
 /// What systemd knows of a unit.
@@ -87,7 +87,7 @@ pub fn status(machine: &Machine, unit: &str) -> Result<UnitStatus> {
         return Ok(UnitStatus { enabled: enabled.to_owned(), ..UnitStatus::default() });
     }
     if machine.paths.is_machine()
-        && let Some(status) = machine.bus.status(unit)
+        && let Some(status) = machine.bus.status(unit, machine.paths.units_unread().exists())
     {
         return Ok(status);
     }
@@ -134,13 +134,15 @@ pub fn tell(machine: &Machine, verb: &str, unit: &str) -> Result<()> {
 /// Fails where systemd says so.
 pub fn set_enabled(machine: &Machine, unit: &str, enabled: bool) -> Result<()> {
     let verb = if enabled { "enable" } else { "disable" };
-    if machine.image || !machine.paths.is_machine() || machine.bus.status(unit).is_none() {
+    if machine.image || !machine.paths.is_machine() || machine.bus.status(unit, false).is_none() {
         return tell(machine, verb, unit);
     }
+    // On the disk, so that a run that is killed leaves the reading to the next one.
+    files::make_folder(&machine.paths.run_dir(), 0o700)?;
+    fs_err::write(machine.paths.units_unread(), "")?;
     let output =
         machine.commands.must(&Run::new(["systemctl", "--no-ask-password", "--no-reload", verb, "--", unit]))?;
-    machine.links_unread.set(true);
-    let is_active = |unit: &str| machine.bus.status(unit).is_some_and(|status| status.active == "active");
+    let is_active = |unit: &str| machine.bus.status(unit, false).is_some_and(|status| status.active == "active");
     if wanting(&output.stderr).is_some_and(|units| units.iter().all(|unit| is_active(unit))) {
         return Ok(());
     }
@@ -159,12 +161,12 @@ fn wanting(told: &str) -> Option<Vec<&str>> {
     (!units.is_empty()).then_some(units)
 }
 
-/// Has systemd read its units where [`set_enabled`] put that off.
+/// Has systemd read its units where [`set_enabled`] put that off, in this run or in one that was killed.
 ///
 /// # Errors
 /// Fails where systemd says so.
 pub fn catch_up(machine: &Machine) -> Result<()> {
-    if machine.links_unread.get() { reload(machine) } else { Ok(()) }
+    if machine.paths.units_unread().exists() { reload(machine) } else { Ok(()) }
 }
 
 /// Has systemd read its unit files again; nothing to do where none runs.
@@ -174,7 +176,7 @@ pub fn catch_up(machine: &Machine) -> Result<()> {
 pub fn reload(machine: &Machine) -> Result<()> {
     if !machine.image {
         machine.commands.must(&Run::new(["systemctl", "--no-ask-password", "daemon-reload"]))?;
-        machine.links_unread.set(false);
+        files::remove(&machine.paths.units_unread())?;
     }
     Ok(())
 }

@@ -225,3 +225,30 @@ fn node_of_its_own_proves_every_playbook_that_ships() {
     assert!(text(&failed).contains("changed something a second time"), "{}", text(&failed));
     assert_eq!(fs_err::read_dir(fleet.dir.join(".stead/tests")).expect("there").count(), 0);
 }
+
+#[test]
+fn node_has_systemd_read_its_units_once_and_after_a_run_that_was_killed() {
+    let unit = |name: &str| {
+        let content = "[Service]\\nExecStart=/bin/sleep infinity\\n[Install]\\nWantedBy=multi-user.target\\n";
+        format!(
+            "  - unit: {{name: {name}, content: \"{content}\"}}\n  - service: {{name: {name}, enabled: true, state: started}}\n"
+        )
+    };
+    let (fleet, node) = fleet_with(&format!("name: t\ntasks:\n{}{}", unit("one"), unit("two")));
+    let states = "systemctl show --property=UnitFileState --value one two | sort -u | tr -d '\\n'";
+    fleet.ok(&["converge", "--playbook", "t"]);
+    assert_eq!(fleet.inside(&node, states).1, "enabled");
+    assert!(fleet.inside(&node, "test ! -e /run/stead/units-unread && systemctl is-active one two").0);
+    // As a run that was killed leaves it: the links are other than what systemd has read.
+    assert!(fleet.inside(&node, "touch /run/stead/units-unread && systemctl --no-reload disable one").0);
+    assert_eq!(fleet.inside(&node, states).1, "enabled", "systemd does not know yet");
+    let check = fleet.run(&["--json", "converge", "--playbook", "t", "--check"]);
+    let said = tasks(&check);
+    assert_eq!(
+        said.iter().filter(|task| task[1] == "changed").map(|task| &task[2]).collect::<Vec<_>>(),
+        ["enable one.service"]
+    );
+    let applied = fleet.ok(&["--json", "converge", "--playbook", "t"]);
+    assert_eq!(tasks(&applied), said);
+    assert!(fleet.inside(&node, "test ! -e /run/stead/units-unread && systemctl is-enabled one").0);
+}

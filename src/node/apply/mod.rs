@@ -66,6 +66,9 @@ pub fn apply(
     if mentions(plan, "facts.packages") {
         facts["packages"] = facts::packages(&machine.paths)?;
     }
+    if is_live {
+        systemd::catch_up(machine)?;
+    }
     let taken_back = if is_live { guard::settle(machine)? } else { None };
     // What was taken back is to be done again, so a run that broke is not gone on with but begun anew.
     let resume = options.resume && taken_back.is_none() && guard::taken_back(&machine.paths).is_none();
