@@ -3,12 +3,12 @@
 use std::io::{BufRead, IsTerminal};
 use std::time::Instant;
 
-use super::env::Env;
+use super::env::{Env, Held};
 use super::work::{Work, unfinished};
 use crate::id::WorkflowId;
 use crate::store::{Listed, Workspace};
 use crate::workflow::Outcome;
-use crate::workflow::flows::{deprovision, provision};
+use crate::workflow::flows::{is_brought, provision};
 use crate::{Error, Result};
 
 /// Wipes and destroys the nodes of every workspace, or of the named ones, and leaves nothing behind
@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// The machines of these workspaces, which people brought, are gone for good: forget them without giving them back
+    #[arg(long, requires = "workspaces")]
+    gone: bool,
 }
 
 /// Runs the command.
@@ -51,6 +54,9 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         env.printer.say("There are no nodes to take down.");
         return env.printer.data(&Vec::<String>::new(), "");
     }
+    if args.gone {
+        check_gone(&held, &doomed).await?;
+    }
     let slugs: Vec<String> = doomed.iter().map(|workspace| workspace.slug.clone()).collect();
     if !args.yes {
         confirm(env, &slugs)?;
@@ -65,7 +71,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
                 destroyed.push(workspace.slug.clone());
             }
             Ok(()) => {
-                let id = work.enqueue(deprovision::KIND, workspace, workspace.revision_id).await?;
+                let id = work.enqueue_deprovision(workspace, args.gone).await?;
                 workflows.push((workspace.slug.clone(), id));
             }
         }
@@ -100,6 +106,18 @@ async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
         Outcome::Failed(_) | Outcome::Succeeded => Ok(()),
         outcome => Err(unfinished(&workspace.slug, provision.id, outcome)),
     }
+}
+
+/// Only a machine that people brought can be gone without our doing.
+async fn check_gone(held: &Held, doomed: &[Workspace]) -> Result<()> {
+    let mut reader = held.store.read().await?;
+    for workspace in doomed {
+        if reader.node_of(workspace.id).await?.is_some_and(|node| !is_brought(&node)) {
+            return Err(Error::input(format!("the machine of {:?} was not brought: Stead made it", workspace.slug))
+                .hint("leave --gone out: a machine that is not there any more counts as destroyed"));
+        }
+    }
+    Ok(())
 }
 
 fn confirm(env: &Env, slugs: &[String]) -> Result<()> {

@@ -9,8 +9,8 @@ use super::env::{Env, Held};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::id::{RevisionId, WorkflowId};
-use crate::store::{WorkflowRecord, Workspace};
-use crate::workflow::flows::{self, Choice, Params, Platform, converge};
+use crate::store::{WorkflowRecord, WorkflowState, Workspace};
+use crate::workflow::flows::{self, Choice, Params, Platform, converge, deprovision};
 use crate::workflow::{Engine, Outcome};
 use crate::{Error, Result};
 
@@ -69,6 +69,20 @@ impl Work {
         self.engine.enqueue(kind, workspace.id.to_string(), &self.params(workspace), revision).await
     }
 
+    /// Enqueues the end of a workspace's node. `gone` says that its machine, which people brought, is gone for good; what waits
+    /// for that machine is given up.
+    pub(super) async fn enqueue_deprovision(&self, workspace: &Workspace, gone: bool) -> Result<WorkflowId> {
+        self.progress.name(&workspace.id.to_string(), &workspace.slug);
+        if gone
+            && let Some(waiting) = self.live(deprovision::KIND, workspace).await?
+            && waiting.state == WorkflowState::Parked
+        {
+            self.engine.abandon(waiting.id).await?;
+        }
+        let params = Params { gone, ..self.params(workspace) };
+        self.engine.enqueue(deprovision::KIND, workspace.id.to_string(), &params, workspace.revision_id).await
+    }
+
     /// Enqueues a converge with these playbooks, done so.
     pub(super) async fn enqueue_converge(
         &self,
@@ -89,7 +103,7 @@ impl Work {
     }
 
     fn params(&self, workspace: &Workspace) -> Params {
-        Params { workspace: workspace.id, slug: workspace.slug.clone(), actor: self.actor.clone() }
+        Params { workspace: workspace.id, slug: workspace.slug.clone(), actor: self.actor.clone(), gone: false }
     }
 
     /// Closes the workspace's converge that an earlier command left behind, where there is one: what comes now is newer.

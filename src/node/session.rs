@@ -118,9 +118,9 @@ impl Session<'_> {
                 boot::reboot(&System).map(|()| Reply::Done)
             }
             Request::Health { port, path, timeout } => health::ask(port, &path, Duration::from_secs(timeout)),
-            Request::Wipe => {
+            Request::Wipe { outlived } => {
                 let _claim = self.claim()?;
-                wipe::wipe(paths, &System).map(|()| Reply::Done)
+                wipe::wipe(paths, &System, outlived).map(|()| Reply::Done)
             }
         }
     }

@@ -1,25 +1,35 @@
 //! Destroying what must not outlive the node: its identity, its secrets, its records.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::Result;
 use crate::node::exec::{Commands, Run};
-use crate::node::{Paths, files};
+use crate::node::{Paths, files, guard};
 
 /// Stops the workload and destroys identity, secrets and records. What stays is the fence, so that an old controller
 /// still cannot act, and `/etc/stead/node.json`, so that the wipe can be asked for again after a crash.
 ///
-/// The secrets' key goes first: without it, what a crash (or a disk that remembers) leaves is noise.
+/// The secrets' key goes first: without it, what a crash (or a disk that remembers) leaves is noise. On a machine that
+/// outlives the node the key is not ours alone: there only the credentials go that were delivered to the node.
 ///
 /// # Errors
 /// Fails where something is there and cannot be removed.
-pub(crate) fn wipe(paths: &Paths, commands: &dyn Commands) -> Result<()> {
+pub(crate) fn wipe(paths: &Paths, commands: &dyn Commands, outlived: bool) -> Result<()> {
     if paths.at("/run/systemd/system").is_dir() {
         // Nothing to stop is fine; and a workload that does not stop must not keep the secrets alive.
         commands.run(&Run::new(["systemctl", "stop", "--", "agent@*.service"]))?;
     }
+    if outlived {
+        guard::lift(paths)?;
+        for record in files_in(&paths.secrets_dir())? {
+            if let Some(name) = record.file_stem().filter(|_| record.extension() == Some("json")) {
+                destroy(&paths.credential(name))?;
+            }
+        }
+    } else {
+        destroy(&paths.credential_secret())?;
+    }
     for file in [
-        paths.credential_secret(),
         paths.identity(),
         paths.new_host_key(),
         paths.handlers(),
@@ -31,16 +41,24 @@ pub(crate) fn wipe(paths: &Paths, commands: &dyn Commands) -> Result<()> {
     ] {
         destroy(&file)?;
     }
-    for folder in [paths.credstore(), paths.secrets_dir(), paths.guard_dir()] {
-        let Ok(entries) = folder.read_dir_utf8() else { continue };
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                destroy(entry.path())?;
-            }
-        }
+    let all = [paths.secrets_dir(), paths.guard_dir()];
+    for folder in all.into_iter().chain((!outlived).then(|| paths.credstore())) {
+        files_in(&folder)?.iter().try_for_each(|file| destroy(file))?;
     }
     Ok(())
+}
+
+/// The files in a folder; none where there is no such folder.
+fn files_in(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let Ok(entries) = folder.read_dir_utf8() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            found.push(entry.into_path());
+        }
+    }
+    Ok(found)
 }
 
 /// Overwrites a file before it is removed. On most disks today that is no proof; the key's destruction is.
@@ -69,9 +87,24 @@ mod tests {
             std::fs::write(bench.at(path), "x").unwrap();
         }
         for _ in 0..2 {
-            wipe(&bench.machine.paths, &*bench.machine.commands).unwrap();
+            wipe(&bench.machine.paths, &*bench.machine.commands, false).unwrap();
         }
         assert!(secrets.iter().all(|path| !bench.at(path).exists()));
         assert!(bench.at("/var/lib/stead/fence").exists());
+    }
+
+    #[test]
+    fn on_a_machine_that_outlives_the_node_only_what_is_the_nodes_goes() {
+        let bench = Bench::new();
+        std::fs::create_dir_all(bench.at("/etc/credstore.encrypted")).unwrap();
+        std::fs::create_dir_all(bench.at("/var/lib/systemd")).unwrap();
+        let ours = ["/var/lib/stead/identity", "/etc/credstore.encrypted/KEY", "/var/lib/stead/secrets/KEY.json"];
+        let theirs = ["/etc/credstore.encrypted/db-password", "/var/lib/systemd/credential.secret"];
+        for path in ours.iter().chain(&theirs) {
+            std::fs::write(bench.at(path), "x").unwrap();
+        }
+        wipe(&bench.machine.paths, &*bench.machine.commands, true).unwrap();
+        assert!(ours.iter().all(|path| !bench.at(path).exists()));
+        assert!(theirs.iter().all(|path| bench.read(path) == "x"));
     }
 }

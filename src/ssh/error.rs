@@ -143,7 +143,8 @@ impl From<ConnectError> for Error {
             ],
             ConnectError::UserKeyRefused { .. } => &[
                 "look whether the user exists there and has this key in its authorized_keys",
-                "for a machine of your own: set `user` and `identity` of the workspace to a login that works with `ssh`",
+                "for a machine of your own: set `user` and `identity` of the workspace to a login that works with `ssh`; sshd takes only \
+                 some of an agent's keys (MaxAuthTries)",
             ],
             ConnectError::Protocol { .. } => {
                 &["look whether an SSH server listens there, and which algorithms it offers"]

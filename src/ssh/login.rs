@@ -58,11 +58,15 @@ impl Login {
                 if keys.is_empty() {
                     return Err(failed("it holds no key".to_owned()));
                 }
-                for key in &keys {
+                for (tried, key) in keys.iter().enumerate() {
                     let hash = hash(handle, key, at).await?;
                     let result = handle.authenticate_publickey_with(user, key.clone(), hash, &mut agent).await;
-                    if is_in(at, result.map_err(|error| failed(error.to_string()))?)? {
-                        return Ok(());
+                    match is_in(at, result.map_err(|error| failed(error.to_string()))?) {
+                        Ok(true) => return Ok(()),
+                        Ok(false) => {}
+                        // sshd takes some keys (MaxAuthTries) and then hangs up: to offer them all again helps nobody.
+                        Err(_) if tried > 0 => return Err(refused(&keys[..=tried])),
+                        Err(error) => return Err(error),
                     }
                 }
                 Err(refused(&keys))

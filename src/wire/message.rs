@@ -105,8 +105,13 @@ pub enum Request {
         /// How long to ask, in seconds.
         timeout: u64,
     },
-    /// Destroys the node's identity, secrets and records, before the machine itself is destroyed. Answered by [`Reply::Done`].
-    Wipe,
+    /// Destroys the node's identity, secrets and records. Answered by [`Reply::Done`].
+    Wipe {
+        /// The machine is not destroyed afterwards but given back: then only what is the node's goes, and systemd's credential
+        /// key and others' credentials stay.
+        #[serde(default)]
+        outlived: bool,
+    },
 }
 
 /// What the node agent answers.

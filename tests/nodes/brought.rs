@@ -97,6 +97,8 @@ fn node_of_a_machine_that_was_brought_is_taken_in_and_given_back() {
     let host = format!("    host: {}\n    user: ops\n", theirs.address);
     let pinned = format!("    host_key: \"{}\"\n", theirs.host_key);
 
+    // Theirs, and none of Stead's business.
+    assert!(theirs.inside("mkdir -p /etc/credstore.encrypted && echo theirs >/etc/credstore.encrypted/db"));
     // Nobody has said which machine it is: the key that it presents is told, and nothing is sent.
     declare(&fleet, &format!("{host}    identity: keys/ops\n"));
     let said = text(&fleet.run(&["up"]));
@@ -140,4 +142,24 @@ fn node_of_a_machine_that_was_brought_is_taken_in_and_given_back() {
     let gone = "test ! -e /etc/stead && test ! -e /var/lib/stead && ! id stead && test ! -e /etc/sudoers.d/90-stead";
     assert!(theirs.inside(gone), "something of ours is left");
     assert!(theirs.inside("id ops && test -e /srv/ours"), "what is theirs, and what playbooks made, stays");
+    assert!(
+        theirs.inside("test \"$(ls /etc/credstore.encrypted)\" = db && test -e /var/lib/systemd/credential.secret")
+    );
+
+    // Taken in again; then the files say that it is elsewhere, and it is not: what is on record stays true, and is given back.
+    declare(&fleet, &format!("{host}    identity: keys/ops\n{pinned}"));
+    fleet.ok(&["up"]);
+    declare(&fleet, &format!("    host: 127.0.0.2\n    port: 9\n    user: ops\n    identity: keys/ops\n{pinned}"));
+    assert!(!fleet.run(&["converge"]).status.success());
+    fleet.ok(&["down", "--yes"]);
+    assert!(theirs.inside(gone), "the machine that it is on was not given back");
+
+    // A machine that does not answer keeps a login of ours, unless whoever brought it says that it is gone.
+    declare(&fleet, &format!("{host}    identity: keys/ops\n{pinned}"));
+    fleet.ok(&["up"]);
+    assert!(theirs.inside("pkill -x sshd; sleep 0.5; ! pgrep -x sshd"));
+    let said = text(&fleet.run(&["down", "--yes"]));
+    assert!(said.contains("--gone"), "{said}");
+    fleet.ok(&["down", "--yes", "--gone", "box"]);
+    assert!(text(&fleet.ok(&["node", "list"])).lines().all(|line| !line.contains("box")), "it is still on record");
 }

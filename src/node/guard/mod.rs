@@ -13,6 +13,7 @@ mod snapshot;
 mod watch;
 
 pub(crate) use sensitive::is_sensitive;
+pub(crate) use watch::lift;
 pub use watch::{boot, watch};
 
 use std::time::Duration;

@@ -67,7 +67,7 @@ WantedBy=sysinit.target
 }
 
 /// Ends the guard: what was stored goes, and the unit with it. The watch ends by itself when it finds no record.
-pub(super) fn lift(paths: &Paths) -> Result<()> {
+pub(crate) fn lift(paths: &Paths) -> Result<()> {
     files::remove(&paths.guard_record())?;
     files::remove(&paths.guard_unit_wanted())?;
     files::remove(&paths.guard_unit())?;

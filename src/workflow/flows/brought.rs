@@ -46,18 +46,24 @@ printf '%s\n' "$record" >/etc/stead/.node.json
 sync /etc/stead/.node.json
 mv /etc/stead/.node.json /etc/stead/node.json
 id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash --comment Stead "$user" >&2
+printf '%s ALL=(ALL) NOPASSWD:ALL\n' "$user" | install -m 0440 /dev/stdin /etc/sudoers.d/90-stead
 home=$(getent passwd "$user" | cut -d: -f6)
 install -d -m 0700 -o "$user" -g "$user" "$home/.ssh"
 printf '%s\n' "$key" | install -m 0600 -o "$user" -g "$user" /dev/stdin "$home/.ssh/authorized_keys"
-printf '%s ALL=(ALL) NOPASSWD:ALL\n' "$user" | install -m 0440 /dev/stdin /etc/sudoers.d/90-stead
 dpkg --print-architecture"#;
 
-/// Takes all of that away again. Words: the node's id, the management user. Does nothing where the machine is not this node.
+/// Takes all of that away again, delivered secrets included where the agent could not. Words: the node's id, the management
+/// user. Does nothing where the machine is not this node. The user goes before its right to become root, so that whoever comes
+/// after a crash finds no login that is good for nothing.
 const GIVE_BACK: &str = r#"set -eu
 grep -qs "\"$0\"" /etc/stead/node.json || exit 0
+for record in /var/lib/stead/secrets/*.json; do
+    test ! -e "$record" || rm -f "/etc/credstore.encrypted/$(basename "$record" .json)"
+done
+rm -f /etc/systemd/system/stead-guard.service /etc/systemd/system/sysinit.target.wants/stead-guard.service
 rm -rf /var/lib/stead /var/cache/stead-fetch /run/stead
-rm -f /etc/sudoers.d/90-stead
 ! id "$1" >/dev/null 2>&1 || userdel --remove --force "$1" >&2
+rm -f /etc/sudoers.d/90-stead
 rm -rf /etc/stead"#;
 
 /// Takes the machine in. May be repeated.
@@ -130,18 +136,27 @@ pub(super) async fn meet(cx: &StepCx<'_, Platform>, record: &Node) -> Result<ser
 pub(super) async fn give_back(platform: &Platform, record: &Node) -> Result<()> {
     let Some(reach) = Reach::of(record).filter(|_| record.details.get(TAKEN).is_some()) else { return Ok(()) };
     let accepted = HostKeys::parse(record.accepted_host_keys())?;
-    let ours = platform.connect(record, &accepted, Instant::now() + PATIENCE).await;
-    let client = match ours {
-        Ok(client) => client,
+    let gone = |error: Error| error.hint("where the machine is gone for good: `stead down --gone WORKSPACE`");
+    let (id, ours) = (record.id.to_string(), platform.connect(record, &accepted, Instant::now() + PATIENCE).await);
+    let words = [id.as_str(), MANAGEMENT_USER];
+    let (client, output) = match ours {
+        Ok(client) => match client.exec_as_root(GIVE_BACK, &words, "").await {
+            Ok(output) => (client, output),
+            // A crash took our user's rights and not the user.
+            Err(_) => {
+                let client = log_in(platform, &reach, &accepted).await.map_err(gone)?;
+                let output = client.exec_as_root(GIVE_BACK, &words, "").await?;
+                (client, output)
+            }
+        },
         // Our user is gone, or was never made: whoever brought the machine can look.
-        Err(ConnectError::UserKeyRefused { .. }) => log_in(platform, &reach, &accepted).await?,
-        Err(error) => {
-            return Err(Error::from(error).hint(
-                "where the machine is gone for good: `stead workflow list` names the work, `stead workflow abandon` ends it",
-            ));
+        Err(ConnectError::UserKeyRefused { .. }) => {
+            let client = log_in(platform, &reach, &accepted).await.map_err(gone)?;
+            let output = client.exec_as_root(GIVE_BACK, &words, "").await?;
+            (client, output)
         }
+        Err(error) => return Err(gone(error.into())),
     };
-    let output = client.exec_as_root(GIVE_BACK, &[&record.id.to_string(), MANAGEMENT_USER], "").await?;
     if output.status == Some(0) {
         return Ok(());
     }

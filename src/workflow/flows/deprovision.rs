@@ -29,6 +29,11 @@ async fn live_node(cx: &StepCx<'_, Platform>) -> Result<Option<Node>> {
     cx.store().read().await?.node_of(params.workspace).await
 }
 
+/// Whether the node's machine is somebody's who says that it is gone for good.
+fn is_gone(cx: &StepCx<'_, Platform>, node: &Node) -> Result<bool> {
+    Ok(is_brought(node) && cx.params::<Params>()?.gone)
+}
+
 /// Step `mark`: the record says what is about to happen, before it happens.
 struct Mark;
 
@@ -83,6 +88,9 @@ impl Step<Platform> for Wipe {
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let Some(node) = live_node(cx).await? else { return Ok(serde_json::json!({"wiped": false})) };
+        if is_gone(cx, &node)? {
+            return Ok(serde_json::json!({"wiped": false, "why_not": "the machine is gone"}));
+        }
         let outcome = wipe(cx, &node).await;
         if let Err(error) = &outcome {
             cx.progress(format!("not wiped by itself: {error}"));
@@ -105,7 +113,7 @@ async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
         }
     }
     let mut session = platform.session(node, cx.fence(), PATIENCE).await?;
-    match session.request(Request::Wipe, &mut |_| {}).await? {
+    match session.request(Request::Wipe { outlived: is_brought(node) }, &mut |_| {}).await? {
         Reply::Done => Ok(()),
         reply => Err(out_of_turn(&reply)),
     }
@@ -125,8 +133,10 @@ impl Step<Platform> for Destroy {
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        if let Some(node) = live_node(cx).await? {
-            machine::destroy(cx, &node).await?;
+        match live_node(cx).await? {
+            Some(node) if is_gone(cx, &node)? => cx.context().close(node.id).await,
+            Some(node) => machine::destroy(cx, &node).await?,
+            None => {}
         }
         Ok(serde_json::Value::Null)
     }

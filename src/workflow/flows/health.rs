@@ -126,5 +126,5 @@ fn judge(status: u16, body: &str, port: u16) -> Result<(), StepError> {
         0 => Error::failed(format!("nothing answered on the node's port {port} within {HEALTHY_WITHIN} seconds")),
         _ => Error::failed(format!("the workload says that it is not healthy (HTTP {status}): {}", body.trim())),
     };
-    Err(StepError::Fatal(error.hint("`stead node logs` shows what the node and its workload said")))
+    Err(StepError::Fatal(error.hint("`stead node logs` shows what the node and its workload said; on a machine that was brought, `journalctl -b` does")))
 }

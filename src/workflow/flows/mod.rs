@@ -41,6 +41,9 @@ pub struct Params {
     pub slug: String,
     /// Who asked for it, for the audit log.
     pub actor: String,
+    /// Of a machine that people brought: it is gone for good, and cannot be given back.
+    #[serde(default)]
+    pub gone: bool,
 }
 
 /// All flows of this program.

@@ -8,6 +8,7 @@ use super::reach::Reach;
 use super::{Params, Platform, is_brought, node, platform};
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
+use crate::store::Node;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -38,16 +39,19 @@ impl Step<Platform> for Start {
         let mut node = platform::node_of(cx.store(), params.workspace).await?;
         if is_brought(&node) {
             let desired = platform.desired(cx.store(), cx.revision()).await?;
-            if let Some(machine) = &desired.workspace(&params.slug)?.0.machine {
-                let (reach, pinned) = (Reach::from(machine), machine.host_key.clone());
-                node = node::update(cx, move |node| {
+            // Who writes the fleet's files says where the machine is, and which host key it has; that it is this node, only
+            // the agent there can say. Before it has, the old place stays on record.
+            let declared = desired.workspace(&params.slug)?.0.machine.as_ref();
+            let place = declared.map(|machine| (Reach::from(machine), machine.host_key.clone()));
+            let renew = move |node: &mut Node| {
+                if let Some((reach, pinned)) = place {
                     reach.record(node);
-                    // Who writes the fleet's files says which machine it is.
                     node.host_key = pinned.or(node.host_key.take());
-                })
-                .await?;
-            }
+                }
+            };
+            (renew.clone())(&mut node);
             let session = platform.session(&node, cx.fence(), ANSWER).await?;
+            node::update(cx, renew).await?;
             platform.keep(node.id, cx.fence(), session);
             return Ok(serde_json::json!({"started": false}));
         }
