@@ -56,6 +56,7 @@ pub fn apply(
         options: ApplyOptions { image: true, ..ApplyOptions::default() },
     };
     let mut sent = frame::write(&mut stdin, &request);
+    let mut stdin = Some(stdin);
     let mut report = Report::default();
     let outcome = loop {
         match frame::read::<Reply>(&mut stdout) {
@@ -63,7 +64,13 @@ pub fn apply(
                 events.iter().for_each(&mut *on_event);
                 events.into_iter().for_each(|event| report.take(event));
             }
-            Ok(Some(Reply::Want { hash, from })) => sent = sent.and_then(|()| send(files, &hash, from, &mut stdin)),
+            Ok(Some(Reply::Want { hash, from })) => {
+                sent = sent.and_then(|()| stdin.as_mut().map_or(Ok(()), |stdin| send(files, &hash, from, stdin)));
+                if sent.is_err() {
+                    // The agent waits for what does not come; so it learns of it.
+                    stdin = None;
+                }
+            }
             Ok(Some(Reply::Applied { applied })) => break Some(Ok(applied.summary)),
             Ok(Some(Reply::Failed { message, hints } | Reply::Refused { message, hints })) => {
                 break Some(Err(hints.into_iter().fold(Error::failed(message), Error::hint)));

@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// What sends content: given its SHA-256 and how many bytes of it are there already, it writes the rest.
 pub(crate) type Source<'a> = &'a mut dyn FnMut(&str, u64, &mut dyn Write) -> Result<()>;
 
+/// What is left free of the disk, in bytes: a node whose disk is full does not even say so.
+const ROOM: u64 = 32 << 20;
+
 /// Where content lies once it is here.
 pub(crate) fn place(paths: &Paths, content: &Apart) -> Utf8PathBuf {
     paths.content_dir().join(&content.hash)
@@ -34,6 +37,18 @@ pub(crate) fn bring(paths: &Paths, content: &Apart, source: Source<'_>) -> Resul
     fs_err::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(&part)?;
     let have = file.seek(std::io::SeekFrom::End(0))?;
+    let (free, needed) = (free(paths)?, content.size.saturating_sub(have));
+    if free < needed.saturating_add(ROOM) {
+        // What is there of it would only keep the disk full.
+        fs_err::remove_file(&part)?;
+        return Err(Error::failed(format!(
+            "{} MiB of content do not fit: {} has {} MiB left",
+            needed >> 20,
+            paths.content_dir(),
+            free >> 20
+        ))
+        .hint("free some space on the node, then run the same command again"));
+    }
     let bringing = || format!("bringing {} MiB of content to {}", content.size >> 20, paths.content_dir());
     source(&content.hash, have, &mut file).with_context(bringing)?;
     file.rewind()?;
@@ -47,6 +62,12 @@ pub(crate) fn bring(paths: &Paths, content: &Apart, source: Source<'_>) -> Resul
     file.sync_all()?;
     fs_err::rename(&part, &place)?;
     Ok(())
+}
+
+/// How much room there is for content, in bytes.
+fn free(paths: &Paths) -> Result<u64> {
+    let found = rustix::fs::statvfs(paths.content_dir().as_str()).map_err(std::io::Error::from)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Opens content that was brought here.
@@ -80,7 +101,7 @@ mod tests {
         let bench = Bench::new();
         let paths = &bench.machine.paths;
         let bytes = vec![7; 100_000];
-        let content = Apart { hash: hex::encode(Sha256::digest(&bytes)), size: bytes.len() as u64 };
+        let content = Apart { hash: hex::encode(Sha256::digest(&bytes)), size: bytes.len() as u64, shared: false };
         let mut asked = Vec::new();
         let mut send = |until: usize, bytes: &[u8]| {
             bring(paths, &content, &mut |_, from, to| {

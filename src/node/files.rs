@@ -85,15 +85,20 @@ impl Draft {
         Ok(OpenDraft { draft: Self { path: path.to_owned(), draft, done: false }, file })
     }
 
-    /// Takes a file of ours that lies elsewhere for the new one: moved here, or copied where it lies on another file system.
-    pub(crate) fn taking(path: &Utf8Path, from: &Utf8Path, attributes: Attributes) -> Result<Self> {
+    /// Takes a file of ours that lies elsewhere for the new one: moved here, or copied where it shall stay there too or lies
+    /// on another file system.
+    pub(crate) fn taking(path: &Utf8Path, from: &Utf8Path, stays: bool, attributes: Attributes) -> Result<Self> {
         let mut draft = Self::begin(path)?;
-        match std::fs::rename(from, &draft.draft.draft) {
-            Ok(()) => draft.file = fs_err::File::open(&draft.draft.draft)?,
-            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
-                copy(&mut fs_err::File::open(from)?, &mut draft).with_context(|| format!("writing {path}"))?;
+        // Opened where nobody else can put anything in its place; where the draft lies somebody may.
+        let mut file = fs_err::File::open(from)?;
+        match if stays { None } else { Some(std::fs::rename(from, &draft.draft.draft)) } {
+            Some(Ok(())) => draft.file = file,
+            Some(Err(error)) if error.kind() != std::io::ErrorKind::CrossesDevices => {
+                return Err(error).with_context(|| format!("moving {from}"));
             }
-            Err(error) => return Err(error).with_context(|| format!("moving {from}")),
+            _ => {
+                copy(&mut file, &mut draft).with_context(|| format!("writing {path}"))?;
+            }
         }
         draft.finish(attributes)
     }
@@ -145,14 +150,20 @@ impl Write for OpenDraft {
     }
 }
 
-/// Keeps a copy of the file that was looked at as `seen`; as [`open_seen`], never of another one.
+/// Keeps a copy of the file that was looked at as `seen`, with its owner and mode, or as root's own with the mode given; as
+/// [`open_seen`], never of another one.
 ///
 /// # Errors
 /// As [`open_seen`], and where the copy cannot be written.
-pub(crate) fn back_up(path: &Utf8Path, seen: &std::fs::Metadata, to: &Utf8Path) -> Result<()> {
+pub(crate) fn back_up(path: &Utf8Path, seen: &std::fs::Metadata, to: &Utf8Path, own: Option<u32>) -> Result<()> {
     let mut draft = Draft::begin(to)?;
     copy(&mut open_seen(path, seen)?, &mut draft).with_context(|| format!("copying {path} to {to}"))?;
-    draft.finish(Attributes::of(seen))?.put_in_place()
+    let attributes = own.map_or(Attributes::of(seen), |mode| Attributes {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        mode,
+    });
+    draft.finish(attributes)?.put_in_place()
 }
 
 /// Copies all that there is to read, a piece at a time, and returns its SHA-256 in lower-case hexadecimal digits.

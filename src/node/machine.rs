@@ -176,6 +176,8 @@ pub(crate) struct Apart {
     pub(crate) hash: String,
     /// Its length, in bytes.
     pub(crate) size: u64,
+    /// Other tasks or items name it as well.
+    pub(crate) shared: bool,
 }
 
 /// What a change touches, so that the node can take it back by itself.

@@ -1,6 +1,7 @@
 //! Blobs: bytes that are named by their SHA-256, in a folder now and in S3-compatible storage later.
 
 use std::fmt;
+use std::io::{Read, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,18 +10,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
 
 use super::private::private_dir;
 use super::text::text_column;
 use crate::error::Context;
 use crate::{Error, Result, ownership};
 
-/// How much of a file is in memory at a time, in bytes.
-const PIECE: usize = 1 << 20;
+/// What the names of files begin with that are not whole yet.
+const ASIDE: &str = ".aside.";
 
 /// A blob's name: the SHA-256 of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -97,12 +97,7 @@ impl Blobs {
         let bytes = bytes.into();
         let key = BlobKey::of(&bytes);
         if !self.exists(&key).await? {
-            // The store writes aside and renames, so that a blob is whole or not there.
-            self.store
-                .put(&key.path(), PutPayload::from_bytes(bytes))
-                .await
-                .map_err(|error| failed(&format!("writing the blob {key}"), error))?;
-            self.sync(&key).await?;
+            self.keep(&key, std::io::Cursor::new(bytes), "the bytes".to_owned()).await?;
         }
         Ok(key)
     }
@@ -116,28 +111,50 @@ impl Blobs {
         if self.exists(key).await? {
             return Ok(());
         }
-        let reading = || format!("keeping {file} in {}", self.dir);
-        let mut from = tokio::fs::File::open(file).await.with_context(reading)?;
-        let upload = self.store.put_multipart(&key.path()).await.map_err(|error| failed(&reading(), error))?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE);
-        let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
-        loop {
-            let length = from.read(&mut piece).await.with_context(reading)?;
-            if length == 0 {
-                break;
+        let from = std::fs::File::open(file).with_context(|| format!("reading {file}"))?;
+        self.keep(key, from, file.to_string()).await
+    }
+
+    /// Writes aside, syncs, and only then gives the blob its name: one that is there is whole, whatever the power did.
+    /// `object_store` renames before anything is synced.
+    async fn keep(&self, key: &BlobKey, from: impl Read + Send + 'static, name: String) -> Result<()> {
+        let (dir, place, key) = (self.dir.clone(), self.file(key), key.clone());
+        let kept = tokio::task::spawn_blocking(move || {
+            let context = || format!("keeping {name} in {dir}");
+            let mut aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(&dir).with_context(context)?;
+            let mut both = Hashing { hash: Sha256::new(), to: aside.as_file_mut() };
+            std::io::copy(&mut { from }, &mut both).with_context(context)?;
+            if hex::encode(both.hash.finalize()) != key.0 {
+                return Err(
+                    Error::failed(format!("{name} was changed while it was read")).hint("run the same command again")
+                );
             }
-            hash.update(&piece[..length]);
-            upload.wait_for_capacity(1).await.map_err(|error| failed(&reading(), error))?;
-            upload.write(&piece[..length]);
+            aside.as_file().sync_all().with_context(context)?;
+            let folder = place.parent().unwrap_or(&dir);
+            std::fs::create_dir_all(folder).with_context(context)?;
+            ownership::inherit(folder)?;
+            aside.persist(&place).map_err(|error| error.error).with_context(context)?;
+            ownership::inherit(&place)?;
+            [folder, dir.as_path()]
+                .iter()
+                .try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
+                .with_context(context)
+        });
+        kept.await.map_err(|error| Error::failed("writing a blob").because(error))?
+    }
+
+    /// Removes what a keeper that was killed has left aside. For whoever has the fleet to themselves.
+    ///
+    /// # Errors
+    /// Fails where the folder cannot be written.
+    pub fn sweep(&self) -> Result<()> {
+        for entry in fs_err::read_dir(&self.dir)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                fs_err::remove_file(entry.path())?;
+            }
         }
-        if hex::encode(hash.finalize()) != key.0 {
-            upload.abort().await.map_err(|error| failed(&reading(), error))?;
-            return Err(
-                Error::failed(format!("{file} was changed while it was read")).hint("run the same command again")
-            );
-        }
-        upload.finish().await.map_err(|error| failed(&reading(), error))?;
-        self.sync(key).await
+        Ok(())
     }
 
     /// Where a blob lies. Whoever reads it is to check it against its name.
@@ -193,20 +210,23 @@ impl Blobs {
         keys.sort();
         Ok(keys)
     }
+}
 
-    /// `object_store` renames without a sync; a record that names the blob must not survive a power cut that the blob
-    /// does not.
-    async fn sync(&self, key: &BlobKey) -> Result<()> {
-        let file = self.file(key);
-        let synced = tokio::task::spawn_blocking(move || {
-            let folder = file.parent().unwrap_or(&file);
-            ownership::inherit(folder)?;
-            ownership::inherit(&file)?;
-            std::fs::File::open(&file)?.sync_all()?;
-            let synced = file.ancestors().skip(1).take(2).try_for_each(|dir| std::fs::File::open(dir)?.sync_all());
-            synced.context("syncing a blob")
-        });
-        synced.await.map_err(|error| Error::failed("writing a blob").because(error))?
+/// Writes on, and hashes what it writes.
+struct Hashing<'a> {
+    hash: Sha256,
+    to: &'a mut std::fs::File,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -248,7 +268,7 @@ mod tests {
         assert!(blobs.get(&key).await.unwrap_err().to_string().contains("not there"));
 
         let file = Utf8PathBuf::from_path_buf(dir.path().join("file")).unwrap();
-        let content = vec![7; 3 * PIECE + 5];
+        let content = vec![7; (3 << 20) + 5];
         std::fs::write(&file, &content).unwrap();
         let key = BlobKey::of(&content);
         blobs.put_file(&key, &file).await.unwrap();
@@ -257,6 +277,11 @@ mod tests {
         let other = BlobKey::of(b"other");
         assert!(blobs.put_file(&other, &file).await.unwrap_err().to_string().contains("changed while"));
         assert!(!blobs.exists(&other).await.unwrap());
+        let left = dir.path().join(".aside.killed");
+        std::fs::write(&left, "half").unwrap();
+        assert_eq!(blobs.list().await.unwrap(), [key]);
+        blobs.sweep().unwrap();
+        assert!(!left.exists());
         assert!("../../etc/passwd".parse::<BlobKey>().is_err());
     }
 }

@@ -179,6 +179,11 @@ impl Plan {
         hex::encode(Sha256::digest(serde_json::to_vec(&parts).expect("maps with texts for keys are JSON")))
     }
 
+    /// Whether several tasks name this content.
+    pub fn names_often(&self, hash: &str) -> bool {
+        serde_json::to_string(&self.plays).is_ok_and(|text| text.matches(hash).count() > 1)
+    }
+
     /// Takes content in, and gives back the hash that names it.
     pub fn add_blob(&mut self, content: Vec<u8>) -> String {
         use sha2::{Digest, Sha256};

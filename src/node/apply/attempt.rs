@@ -36,6 +36,8 @@ impl Run<'_> {
             if let Some(condition) = &task.changed_when
                 && !self.engine.is_true(condition, scope).unwrap_or(true)
             {
+                // It would be done nevertheless.
+                changes.iter().for_each(|change| self.machine.foreseen.note(change));
                 done.status = Status::Ok;
                 return Ok(done);
             }
@@ -140,7 +142,10 @@ impl Run<'_> {
         };
         let content = match task.action.content() {
             Some(Content::Raw(hash)) => Some(match self.plan.apart.get(hash) {
-                Some(&size) => machine::Content::Apart(Apart { hash: hash.to_owned(), size }),
+                Some(&size) => {
+                    let shared = task.loop_.is_some() || self.plan.names_often(hash);
+                    machine::Content::Apart(Apart { hash: hash.to_owned(), size, shared })
+                }
                 None => machine::Content::Held(blob(hash)?.0.clone()),
             }),
             Some(Content::Template(hash)) => Some(machine::Content::Held(text(hash)?)),

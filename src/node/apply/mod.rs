@@ -99,7 +99,9 @@ pub fn apply(
         guard::forget_taken_back(&machine.paths)?;
     }
     let ended = run.plays();
-    systemd::catch_up(machine)?;
+    if is_live {
+        systemd::catch_up(machine)?;
+    }
     let ended = ended?;
     let mut left_over = Vec::new();
     match ended {

@@ -3,7 +3,7 @@
 use super::record::{Entry, Record, Undone, Was};
 use super::watch;
 use crate::node::exec::Run;
-use crate::node::files::{self, Attributes};
+use crate::node::files::{self, Attributes, Draft};
 use crate::node::machine::Touch;
 use crate::node::systemd::UnitStatus;
 use crate::node::{Machine, Paths, systemd};
@@ -82,7 +82,7 @@ fn file(paths: &Paths, path: &str, was: &Was) -> Result<()> {
                 files::make_folder(folder, 0o755)?;
             }
             let attributes = Attributes { uid: *uid, gid: *gid, mode: *mode };
-            files::write(&place, &fs_err::read(paths.guard_content(*content))?, attributes)
+            Draft::taking(&place, &paths.guard_content(*content), true, attributes)?.put_in_place()
         }
         Was::Link(target) => {
             files::remove(&place)?;

@@ -1,7 +1,5 @@
 //! Storing what is there, before it is changed.
 
-use std::io::Read;
-
 use camino::Utf8Path;
 
 use super::record::{Entry, Record, Was};
@@ -71,9 +69,7 @@ fn file(machine: &Machine, path: &str, number: usize) -> Result<Was> {
     if !found.is_file() {
         return Err(Error::failed(format!("{path} is neither file nor folder nor link, and could not be put back")));
     }
-    let mut content = Vec::new();
-    files::open_seen(&place, &found)?.read_to_end(&mut content).with_context(|| format!("reading {path}"))?;
     files::make_folder(&machine.paths.guard_dir(), 0o700)?;
-    files::replace(&machine.paths.guard_content(number), &content, 0o600)?;
+    files::back_up(&place, &found, &machine.paths.guard_content(number), Some(0o600))?;
     Ok(Was::file(number, attributes))
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use camino::Utf8Path;
+use sha2::{Digest, Sha256};
 
 use super::check_path;
 use super::foreseen::{self, Left};
@@ -116,7 +117,11 @@ fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: 
     let (is_same, diff) = match (content, file) {
         (New::Held(new), Some(file)) => {
             let old = shown(file)?;
-            (old.as_deref() == Some(new), old.and_then(|old| files::diff(path, Some(&old), Some(new))))
+            let is_same = match &old {
+                Some(old) => old == new,
+                None => file.len() == new.len() as u64 && hash_of(&place, file)? == hex::encode(Sha256::digest(new)),
+            };
+            (is_same, old.and_then(|old| files::diff(path, Some(&old), Some(new))))
         }
         (New::Held(new), None) => (false, files::diff(path, None, Some(new))),
         (New::Apart(new), Some(file)) => (holds(&place, file, new)?, None),
@@ -140,14 +145,17 @@ fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: 
     let change = Change::new(message, move |machine, _| {
         let attributes = attributes.ok_or_else(|| Error::failed("its owner is not there"))?;
         let draft = match apart {
-            Some(apart) => Draft::taking(&place, &contents::place(&machine.paths, &apart), attributes)?,
+            Some(apart) => {
+                let from = contents::place(&machine.paths, &apart);
+                Draft::taking(&place, &from, apart.shared, attributes)?
+            }
             None => Draft::new(&place, &held, attributes)?,
         };
         if let Some(command) = validate {
             check_with(machine, &command, draft.draft_path(), &place)?;
         }
         if let (true, Some(seen)) = (backup, seen) {
-            files::back_up(&place, &seen, Utf8Path::new(&format!("{place}.stead~")))?;
+            files::back_up(&place, &seen, Utf8Path::new(&format!("{place}.stead~")), None)?;
         }
         draft.put_in_place()
     });
@@ -157,12 +165,13 @@ fn differences(machine: &Machine, path: &str, content: Option<New<'_>>, wanted: 
 
 /// Whether the file that was looked at as `seen` holds this content.
 fn holds(place: &Utf8Path, seen: &std::fs::Metadata, content: &Apart) -> Result<bool> {
-    if seen.len() != content.size {
-        return Ok(false);
-    }
+    Ok(seen.len() == content.size && hash_of(place, seen)? == content.hash)
+}
+
+/// The SHA-256 of the file that was looked at as `seen`.
+fn hash_of(place: &Utf8Path, seen: &std::fs::Metadata) -> Result<String> {
     let mut file = files::open_seen(place, seen)?;
-    let hash = files::copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {place}"))?;
-    Ok(hash == content.hash)
+    files::copy(&mut file, &mut std::io::sink()).with_context(|| format!("reading {place}"))
 }
 
 /// What is to be changed for a file that is all Stead's: its folder is made where it is missing, and without content the
@@ -293,6 +302,15 @@ mod tests {
         assert_eq!((bench.read("/etc/a"), bench.read("/etc/a.stead~")), ("y\n".into(), "x\n".into()));
         let gone = json!({"file": {"path": "/etc/a", "state": "absent"}});
         assert_eq!(bench.apply(gone).unwrap(), ["remove /etc/a"]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_for_a_diff_is_compared_all_the_same() {
+        let bench = Bench::new();
+        let content = "x".repeat(usize::try_from(super::MOST_SHOWN).unwrap() + 1);
+        let file = |content: &str| json!({"file": {"path": "/etc/a", "content": content}});
+        assert_eq!(bench.apply(file(&content)).unwrap(), ["create /etc/a"]);
+        assert_eq!(bench.apply(file(&content.replacen('x', "y", 1))).unwrap(), ["change /etc/a"]);
     }
 
     #[test]
