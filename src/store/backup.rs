@@ -4,7 +4,7 @@
 //! entry with its SHA-256. The fleet's keys are not in it: whoever holds a backup must not thereby hold the nodes.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hashing::Hashing;
 use super::private::private_dir;
 use super::sqlite::{self, FILE};
 use super::{BlobKey, Store};
@@ -178,10 +179,11 @@ fn unpack(file: &Utf8Path, dir: &Utf8Path) -> Result<Manifest> {
             private_dir(parent)?;
         }
         let out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        let mut tee = Tee { file: out, hasher: Sha256::new() };
-        std::io::copy(&mut entry, &mut tee).map_err(unreadable)?;
-        tee.file.sync_all()?;
-        if hex::encode(tee.hasher.finalize()) != expected {
+        let mut both = Hashing::new(out);
+        std::io::copy(&mut entry, &mut both).map_err(unreadable)?;
+        let (out, hash) = both.finish();
+        out.sync_all()?;
+        if hash != expected {
             return Err(damaged(format!("{name} does not have the checksum that the manifest names")));
         }
     }
@@ -198,21 +200,4 @@ fn place(name: &str) -> Option<Utf8PathBuf> {
     }
     let key: BlobKey = name.rsplit('/').next()?.parse().ok()?;
     (blob_entry(&key) == name).then(|| name.into())
-}
-
-struct Tee {
-    file: std::fs::File,
-    hasher: Sha256,
-}
-
-impl Write for Tee {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
 }

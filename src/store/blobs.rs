@@ -1,7 +1,7 @@
 //! Blobs: bytes that are named by their SHA-256, in a folder now and in S3-compatible storage later.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::hashing::Hashing;
 use super::private::private_dir;
 use super::text::text_column;
 use crate::error::Context;
@@ -122,9 +123,9 @@ impl Blobs {
         let kept = tokio::task::spawn_blocking(move || {
             let context = || format!("keeping {name} in {dir}");
             let mut aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(&dir).with_context(context)?;
-            let mut both = Hashing { hash: Sha256::new(), to: aside.as_file_mut() };
+            let mut both = Hashing::new(aside.as_file_mut());
             std::io::copy(&mut { from }, &mut both).with_context(context)?;
-            if hex::encode(both.hash.finalize()) != key.0 {
+            if both.finish().1 != key.0 {
                 return Err(
                     Error::failed(format!("{name} was changed while it was read")).hint("run the same command again")
                 );
@@ -209,24 +210,6 @@ impl Blobs {
         let mut keys: Vec<BlobKey> = found.iter().filter_map(|meta| meta.location.filename()?.parse().ok()).collect();
         keys.sort();
         Ok(keys)
-    }
-}
-
-/// Writes on, and hashes what it writes.
-struct Hashing<'a> {
-    hash: Sha256,
-    to: &'a mut std::fs::File,
-}
-
-impl Write for Hashing<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.to.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.to.flush()
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{Error, Result};
 mod audit;
 mod backup;
 mod blobs;
+mod hashing;
 mod image;
 mod lock;
 mod node;

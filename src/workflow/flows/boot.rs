@@ -9,7 +9,7 @@ use super::{Params, Platform, brought, is_brought, node, platform};
 use crate::provider::{MachineState, Provider};
 use crate::ssh::session::out_of_turn;
 use crate::ssh::{Client, ConnectError, HostKeys};
-use crate::store::{Node, NodeState};
+use crate::store::Node;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -59,14 +59,7 @@ impl Step<Platform> for Boot {
             let error = Error::failed(format!("the node booted with failed units: {}", failed.join(", ")));
             return Err(StepError::Fatal(with_console(error, provider.as_ref(), &record).await));
         }
-        let agent = session.welcome().version.clone();
-        platform.keep(record.id, cx.fence(), session);
-        node::update(cx, move |node| {
-            node.state = NodeState::Bootstrapping;
-            node.agent_version = Some(agent);
-            node.verified = true;
-        })
-        .await?;
+        node::met(cx, session).await?;
         Ok(serde_json::json!({"state": state}))
     }
 

@@ -116,16 +116,8 @@ pub(super) async fn take(cx: &StepCx<'_, Platform>, machine: &Machine) -> Result
 
 /// The first contact of the node agent with a machine that was taken in.
 pub(super) async fn meet(cx: &StepCx<'_, Platform>, record: &Node) -> Result<serde_json::Value, StepError> {
-    let platform = cx.context();
-    let session = platform.session(record, cx.fence(), PATIENCE).await?;
-    let agent = session.welcome().version.clone();
-    platform.keep(record.id, cx.fence(), session);
-    node::update(cx, move |node| {
-        node.state = NodeState::Bootstrapping;
-        node.agent_version = Some(agent);
-        node.verified = true;
-    })
-    .await?;
+    let session = cx.context().session(record, cx.fence(), PATIENCE).await?;
+    node::met(cx, session).await?;
     Ok(serde_json::Value::Null)
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
 use crate::id::NodeId;
+use crate::ssh::NodeSession;
 use crate::store::{Node, NodeState, WorkspaceState};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -89,6 +90,19 @@ pub(super) async fn retire(cx: &StepCx<'_, Platform>, params: Params, mut node: 
             })
         })
         .await?;
+    Ok(())
+}
+
+/// Writes down that the node's agent was met, at a host key that was known beforehand, and keeps the session for the next step.
+pub(super) async fn met(cx: &StepCx<'_, Platform>, session: NodeSession) -> Result<(), StepError> {
+    let agent = session.welcome().version.clone();
+    let node = update(cx, move |node| {
+        node.state = NodeState::Bootstrapping;
+        node.agent_version = Some(agent);
+        node.verified = true;
+    })
+    .await?;
+    cx.context().keep(node.id, cx.fence(), session);
     Ok(())
 }
 
