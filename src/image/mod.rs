@@ -7,6 +7,7 @@ pub mod layers;
 pub mod overlay;
 pub mod plan;
 pub mod programs;
+pub mod record;
 pub mod rootfs;
 pub mod sources;
 pub mod stage;

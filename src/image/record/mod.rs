@@ -1,0 +1,18 @@
+//! The record of an image: what is in it, where that comes from, who vouches for it, and how it differs from another.
+//!
+//! Everything here is a function over data. The same data gives the same bytes: times come from the caller, ids are
+//! derived from the image's key, and members are sorted.
+
+mod deb822;
+pub mod file;
+pub mod package;
+mod recorded;
+
+pub use file::File;
+pub use package::Package;
+pub use recorded::{Artefact, Recorded};
+
+/// A document as it is written to a file: indented JSON, with a newline at its end.
+pub fn to_text(document: &serde_json::Value) -> String {
+    format!("{document:#}\n")
+}
