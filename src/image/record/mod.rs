@@ -7,6 +7,7 @@ mod deb822;
 pub mod file;
 pub mod package;
 mod recorded;
+pub mod version;
 
 pub use file::File;
 pub use package::Package;
