@@ -3,10 +3,15 @@
 //! Everything here is a function over data. The same data gives the same bytes: times come from the caller, ids are
 //! derived from the image's key, and members are sorted.
 
+pub mod cyclonedx;
 mod deb822;
 pub mod file;
+mod licence;
 pub mod package;
+mod purl;
 mod recorded;
+pub mod sbom;
+pub mod spdx;
 pub mod version;
 
 pub use file::File;
