@@ -8,6 +8,7 @@ mod deb822;
 pub mod file;
 mod licence;
 pub mod package;
+pub mod provenance;
 mod purl;
 mod recorded;
 pub mod sbom;
