@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `fleet_ssh` | Ed25519 key pair by which the controller logs in to nodes |
 //! | `envelope_signer` | Ed25519 key pair that signs envelopes; nodes know its public half |
+//! | `image_signer` | Ed25519 key pair that signs images' records; whoever verifies them knows its public half |
 //! | `fingerprint.key` | 32 bytes, in hexadecimal, from which every secret's fingerprint key is derived |
 //! | `operator.agekey` | this operator's age identity (X25519), in `age-keygen`'s format; opens the vault |
 
@@ -25,6 +26,7 @@ const OPERATOR_FILE: &str = "operator.agekey";
 pub struct FleetKeys {
     ssh: PrivateKey,
     signer: PrivateKey,
+    image_signer: PrivateKey,
     fingerprint: Zeroizing<[u8; KEY_LEN]>,
     operator: OperatorKey,
 }
@@ -41,12 +43,14 @@ impl FleetKeys {
     /// Fails where a file cannot be read or written, or holds something else than its key.
     pub fn open_or_create(folder: &Utf8Path) -> Result<Self> {
         atomic_file::private_folder(folder)?;
-        let files = ["fleet_ssh", "envelope_signer", "fingerprint.key", OPERATOR_FILE].map(|name| folder.join(name));
+        let files = ["fleet_ssh", "envelope_signer", "image_signer", "fingerprint.key", OPERATOR_FILE];
+        let files = files.map(|name| folder.join(name));
         let keys = Self {
             ssh: keypair::read_or_create(&files[0], "stead-fleet")?,
             signer: keypair::read_or_create(&files[1], "stead-envelopes")?,
-            fingerprint: fingerprint_key(&files[2])?,
-            operator: OperatorKey(age_identity::read_or_create(&files[3])?),
+            image_signer: keypair::read_or_create(&files[2], "stead-images")?,
+            fingerprint: fingerprint_key(&files[3])?,
+            operator: OperatorKey(age_identity::read_or_create(&files[4])?),
         };
         // From the outside in: each takes the owner of the folder that it lies in.
         for path in folder.parent().into_iter().chain([folder]).chain(files.iter().map(Utf8PathBuf::as_path)) {
@@ -63,6 +67,11 @@ impl FleetKeys {
     /// The key that signs envelopes. Its public half reaches a node by its bootstrap (`signer` in `/etc/stead/node.json`).
     pub fn signer(&self) -> &PrivateKey {
         &self.signer
+    }
+
+    /// The key that signs images' records.
+    pub fn image_signer(&self) -> &PrivateKey {
+        &self.image_signer
     }
 
     /// This operator's key to the vault.
@@ -142,7 +151,9 @@ mod tests {
         let again = FleetKeys::open_or_create(&dir).unwrap();
         assert_eq!(made.ssh().public_key(), again.ssh().public_key());
         assert_eq!(made.signer().public_key(), again.signer().public_key());
+        assert_eq!(made.image_signer().public_key(), again.image_signer().public_key());
         assert_ne!(made.signer().public_key(), again.ssh().public_key());
+        assert_ne!(made.signer().public_key(), again.image_signer().public_key());
         assert_eq!(made.operator().recipient(), again.operator().recipient());
         let workspace = WorkspaceId::new();
         assert_eq!(made.fingerprint_key(workspace, "A"), again.fingerprint_key(workspace, "A"));
@@ -152,7 +163,7 @@ mod tests {
         let mode = |path: &Utf8Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&dir), 0o700);
         let files: Vec<_> = dir.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
-        assert_eq!(files.len(), 4);
+        assert_eq!(files.len(), 5);
         assert!(files.iter().all(|file| mode(file) == 0o600));
     }
 }

@@ -12,6 +12,7 @@ pub mod provenance;
 mod purl;
 mod recorded;
 pub mod sbom;
+pub mod sign;
 pub mod spdx;
 pub mod version;
 
