@@ -15,6 +15,7 @@ pub mod sbom;
 pub mod sign;
 pub mod spdx;
 pub mod version;
+pub mod vulnerabilities;
 
 pub use file::File;
 pub use package::Package;
