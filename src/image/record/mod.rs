@@ -5,6 +5,7 @@
 
 pub mod cyclonedx;
 mod deb822;
+pub mod diff;
 pub mod file;
 mod licence;
 pub mod package;
@@ -17,6 +18,7 @@ pub mod spdx;
 pub mod version;
 pub mod vulnerabilities;
 
+pub use diff::Diff;
 pub use file::File;
 pub use package::Package;
 pub use recorded::{Artefact, Recorded};
