@@ -14,6 +14,8 @@ pub mod clock;
 #[cfg(feature = "control")]
 pub mod config;
 pub mod error;
+#[cfg(feature = "control")]
+pub mod hashing;
 pub mod id;
 pub mod keypair;
 #[cfg(feature = "control")]

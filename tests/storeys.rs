@@ -15,6 +15,7 @@ const HOUSE: [(u8, &[&str]); 14] = [
             "clock",
             "config",
             "error",
+            "hashing",
             "id",
             "keypair",
             "ownership",

@@ -12,12 +12,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::hashing::Hashing;
 use super::private::private_dir;
 use super::sqlite::{self, FILE};
 use super::{BlobKey, Store};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Context;
+use crate::hashing::Hashing;
 use crate::id::FleetId;
 use crate::{Error, Result};
 

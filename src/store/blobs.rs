@@ -14,10 +14,10 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::hashing::Hashing;
 use super::private::private_dir;
 use super::text::text_column;
 use crate::error::Context;
+use crate::hashing::Hashing;
 use crate::{Error, Result, ownership};
 
 /// What the names of files begin with that are not whole yet.
