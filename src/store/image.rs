@@ -24,4 +24,20 @@ pub struct Image {
     pub built_at: Timestamp,
     /// How long the build took, in seconds.
     pub build_seconds: u32,
+    /// What the room `image` remembers of its disk: artefacts, documents, gates. None where no disk was made.
+    #[sqlx(json(nullable))]
+    pub record: Option<serde_json::Value>,
+}
+
+/// A name that points at one build of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct Channel {
+    /// The image's name.
+    pub image: String,
+    /// The channel's name (`stable`).
+    pub name: String,
+    /// The key of the build that it points at.
+    pub key: String,
+    /// Since when.
+    pub since: Timestamp,
 }

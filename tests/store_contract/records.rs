@@ -7,7 +7,7 @@ use serde_json::json;
 use stead::clock::{Clock, SystemClock};
 use stead::id::{FleetId, RevisionId, SecretId, WorkflowId};
 use stead::store::{
-    BlobKey, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeState, SecretRecord, SecretState, StepRecord,
+    BlobKey, Channel, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeState, SecretRecord, SecretState, StepRecord,
     StepState, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
 };
 use stead::wire::envelope::Envelope;
@@ -162,6 +162,7 @@ async fn an_image_is_recorded_by_its_key() {
         location: "/var/cache/x".into(),
         built_at: SystemClock.now(),
         build_seconds: 80,
+        record: None,
     };
     let put = image.clone();
     let written = world.store.write(move |tx| {
@@ -172,9 +173,50 @@ async fn an_image_is_recorded_by_its_key() {
     });
     written.await.unwrap();
     assert_eq!(world.store.read().await.unwrap().image("k1").await.unwrap(), Some(image.clone()));
-    assert_eq!(world.store.read().await.unwrap().images().await.unwrap(), [image]);
+    assert_eq!(world.store.read().await.unwrap().images().await.unwrap(), std::slice::from_ref(&image));
+    let record = serde_json::json!({"disk": "d"});
+    let written = record.clone();
+    world.store.write(move |tx| Box::pin(async move { tx.set_image_record("k1", &written).await })).await.unwrap();
+    // Built again: what is known of its disk stays.
+    world.store.write(move |tx| Box::pin(async move { tx.put_image(&image).await })).await.unwrap();
+    assert_eq!(world.store.read().await.unwrap().image("k1").await.unwrap().unwrap().record, Some(record));
     world.store.write(|tx| Box::pin(async move { tx.delete_image("k1").await })).await.unwrap();
     assert_eq!(world.store.read().await.unwrap().image("k1").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_channel_points_at_one_build() {
+    let world = World::new().await;
+    let now = SystemClock.now();
+    let channel = |key: &str| Channel { image: "i".into(), name: "stable".into(), key: key.into(), since: now };
+    let image = |key: &str| Image {
+        key: key.into(),
+        name: "i".into(),
+        suite: "trixie".into(),
+        arch: "amd64".into(),
+        size: 1,
+        location: String::new(),
+        built_at: now,
+        build_seconds: 1,
+        record: None,
+    };
+    let nowhere = channel("k0");
+    let put = world.store.write(move |tx| Box::pin(async move { tx.put_channel(&nowhere).await }));
+    assert!(put.await.is_err(), "there is no such build");
+    for key in ["k1", "k2"] {
+        let (image, channel) = (image(key), channel(key));
+        let written = world.store.write(move |tx| {
+            Box::pin(async move {
+                tx.put_image(&image).await?;
+                tx.put_channel(&channel).await
+            })
+        });
+        written.await.unwrap();
+    }
+    let mut reader = world.store.read().await.unwrap();
+    assert_eq!(reader.channel("i", "stable").await.unwrap(), Some(channel("k2")));
+    assert_eq!(reader.channels().await.unwrap(), [channel("k2")]);
+    assert_eq!(reader.channel("i", "other").await.unwrap(), None);
 }
 
 #[tokio::test]
