@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use stead::node::{Paths, guard, image, session};
+use stead::node::exec::System;
+use stead::node::{Paths, data_volume, guard, image, session};
 use stead::{Error, Result};
 
 const USAGE: &str = "stead-node session            speak with a controller on stdin and stdout
 stead-node image-apply --root DIR   apply the plan on stdin inside an image's root
 stead-node guard-watch              take changes back that nobody confirms in time
 stead-node guard-boot               take changes back that nobody confirmed before the boot
+stead-node data-volume              make the data volume where there is none, and open it
 stead-node --version";
 
 fn main() -> ExitCode {
@@ -37,6 +39,16 @@ fn run(args: &[&str]) -> Result<()> {
         ["image-apply", "--root", root] => image::apply(root.as_ref(), &mut stdin, &mut stdout),
         ["guard-watch"] => guard::watch(&Paths::default()),
         ["guard-boot"] => guard::boot(&Paths::default()),
+        ["data-volume"] => {
+            let there = data_volume::open(&Paths::default(), &System)?;
+            // For the journal.
+            let said = if there {
+                "the data volume is open"
+            } else {
+                "the disk has no room: what is kept lies on the root, not encrypted"
+            };
+            Ok(writeln!(stdout, "{said}")?)
+        }
         ["--version"] => Ok(writeln!(stdout, "stead-node {}", stead::VERSION)?),
         ["--help"] => Ok(writeln!(stdout, "{USAGE}")?),
         _ => Err(Error::input(format!("unknown arguments\n{USAGE}"))),

@@ -9,6 +9,7 @@ mod archive;
 mod boot;
 mod bus;
 mod contents;
+pub mod data_volume;
 pub mod dpkg;
 pub mod exec;
 pub mod facts;

@@ -94,6 +94,12 @@ impl Paths {
         credstore = "/etc/credstore.encrypted";
         /// What systemd-creds encrypts to this machine with.
         credential_secret = "/var/lib/systemd/credential.secret";
+        /// The data volume's key, encrypted by systemd-creds to this machine.
+        data_volume_key = "/var/lib/stead/data-volume.cred";
+        /// The UUID of the partition that this machine took for its data volume.
+        data_volume_taken = "/var/lib/stead/data-volume.partition";
+        /// There once the data volume was made whole.
+        data_volume_made = "/var/lib/stead/data-volume.made";
         /// Held by the session that changes things; names it.
         lock = "/var/lib/stead/lock";
         /// The node's age identity.

@@ -184,7 +184,7 @@ fn open(paths: &Paths, envelope: &Envelope) -> Result<Payload> {
 
 /// Encrypts a value to this machine's own key. It goes in by standard input and comes back encrypted: no file, no
 /// argument and no variable holds it.
-fn encrypt(paths: &Paths, name: &str, value: &Secret) -> Result<Vec<u8>> {
+pub(crate) fn encrypt(paths: &Paths, name: &str, value: &Secret) -> Result<Vec<u8>> {
     let mut command = Command::new("systemd-creds");
     command.args(["encrypt", "--with-key=host", &format!("--name={name}"), "-", "-"]);
     if !paths.is_machine() {

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::Result;
 use crate::node::exec::{Commands, Run};
-use crate::node::{Paths, files, guard};
+use crate::node::{Paths, data_volume, files, guard};
 
 /// Stops the workload and destroys identity, secrets and records. What stays is the fence, so that an old controller
 /// still cannot act, and `/etc/stead/node.json`, so that the wipe can be asked for again after a crash.
@@ -28,6 +28,7 @@ pub(crate) fn wipe(paths: &Paths, commands: &dyn Commands, outlived: bool) -> Re
         }
     } else {
         destroy(&paths.credential_secret())?;
+        data_volume::destroy(paths, commands)?.iter().try_for_each(|file| destroy(file))?;
     }
     for file in [
         paths.identity(),
