@@ -3,7 +3,8 @@
 //! Whatever loads YAML, renders a template or builds an image takes its files from a [`FileSet`], never from a folder:
 //! so a worker on another machine needs only the revision that a workflow pins. The set holds what ships with this
 //! program (`images/`, `templates/`, `playbooks/`) with the fleet's own files laid over it: a playbook or template of the
-//! same name replaces the shipped one, and a folder `images/NAME/` replaces the shipped image of that name as a whole.
+//! same name replaces the shipped one, and a folder `images/NAME/` with an `image.yaml` replaces the shipped image of that
+//! name as a whole. (One without has only the lock of the shipped image.)
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,7 +110,7 @@ impl FileSet {
         let own: BTreeMap<_, _> = own.into_iter().collect();
         let mut files = Self::shipped().0;
         files.retain(|path, _| match image_folder(path) {
-            Some(folder) => !own.keys().any(|own| own.starts_with(&folder)),
+            Some(folder) => !own.contains_key(&folder.join("image.yaml")),
             None => true,
         });
         files.extend(own);
@@ -132,6 +133,16 @@ impl FileSet {
             Content::Held(content) => Some(content),
             Content::Apart(_) => None,
         }
+    }
+
+    /// Whether a file's owner may execute it.
+    pub fn is_executable(&self, path: impl AsRef<Utf8Path>) -> bool {
+        self.0.get(path.as_ref()).is_some_and(|file| file.executable)
+    }
+
+    /// Puts a file into this set, in place of one of that name.
+    pub fn put(&mut self, path: Utf8PathBuf, content: Arc<[u8]>) {
+        self.0.insert(path, File { content: Content::Held(content), executable: false });
     }
 
     /// Opens content that is kept apart, by its hash. Whoever reads it is to check it against that.
@@ -178,6 +189,12 @@ impl FileSet {
     pub fn list(&self, prefix: impl AsRef<Utf8Path>) -> impl Iterator<Item = &Utf8Path> {
         let prefix = prefix.as_ref().to_owned();
         self.0.keys().map(Utf8PathBuf::as_path).filter(move |path| path.starts_with(&prefix))
+    }
+
+    /// The names by which playbooks are named: their paths in `playbooks/`, without `.yaml`.
+    pub fn playbooks(&self) -> impl Iterator<Item = String> + '_ {
+        self.list("playbooks")
+            .filter_map(|path| path.strip_prefix("playbooks").ok()?.as_str().strip_suffix(".yaml").map(str::to_owned))
     }
 
     /// SHA-256 over all paths, modes and contents, in hexadecimal. Two sets with the same digest are the same set.
@@ -278,9 +295,10 @@ mod tests {
     fn the_fleets_own_files_lie_over_the_shipped_ones() {
         let shipped = FileSet::shipped();
         let image = shipped.list("images/agent-node").next().expect("an image ships").to_owned();
-        let own = FileSet::with_shipped([("images/agent-node/other.yaml".into(), file("mine"))]);
-        assert!(own.get(&image).is_none(), "an image is replaced as a whole");
-        assert_eq!(own.list("images/agent-node").count(), 1);
+        let lock = FileSet::with_shipped([("images/agent-node/lock.amd64.json".into(), file("{}"))]);
+        assert!(lock.get(&image).is_some(), "a lock lies beside the shipped definition");
+        let own = FileSet::with_shipped([("images/agent-node/image.yaml".into(), file("mine"))]);
+        assert_eq!(own.list("images/agent-node").count(), 1, "an image is replaced as a whole");
         assert_eq!(own.list("playbooks").count(), shipped.list("playbooks").count());
     }
 

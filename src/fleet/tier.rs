@@ -98,8 +98,7 @@ fn read_playbooks(field: Field<'_>, files: &FileSet) -> Option<Vec<String>> {
         let name = item.checked(super::name::check_label)?;
         let path = format!("playbooks/{name}.yaml");
         if files.get(&path).is_none() {
-            let known = files.list("playbooks").filter(|path| path.extension() == Some("yaml"));
-            report_missing(item, "playbook", name, &path, known.filter_map(|path| path.file_stem()));
+            report_missing(item, "playbook", name, &path, files.playbooks());
             return None;
         }
         if !seen.insert(name) {
@@ -110,10 +109,16 @@ fn read_playbooks(field: Field<'_>, files: &FileSet) -> Option<Vec<String>> {
     })
 }
 
-fn report_missing<'n>(field: Field<'_>, what: &str, name: &str, path: &str, known: impl IntoIterator<Item = &'n str>) {
+fn report_missing(
+    field: Field<'_>,
+    what: &str,
+    name: &str,
+    path: &str,
+    known: impl IntoIterator<Item = impl AsRef<str>>,
+) {
     let message = format!("unknown {what} {name:?}");
     match super::read::nearest(name, known) {
-        Some(near) => field.error_hint(message, format!("did you mean {near:?}?")),
+        Some(near) => field.error_hint(message, format!("did you mean {:?}?", near.as_ref())),
         None => field.error_hint(message, format!("write it as {path}")),
     }
 }

@@ -147,10 +147,7 @@ impl<'a> Loader<'a> {
 
     /// The names of all playbooks.
     fn names(&self) -> Vec<String> {
-        self.files
-            .list("playbooks")
-            .filter_map(|path| path.strip_prefix("playbooks").ok()?.as_str().strip_suffix(".yaml").map(str::to_owned))
-            .collect()
+        self.files.playbooks().collect()
     }
 
     #[expect(clippy::type_complexity, reason = "the three parts of a playbook, taken apart at once")]

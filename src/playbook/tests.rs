@@ -190,7 +190,9 @@ fn what_ships_compiles_and_fits_the_schema() {
     let shipped = FileSet::shipped();
     let validator = jsonschema::validator_for(&schema::schema()).unwrap();
     let mut count = 0;
-    for path in shipped.list("playbooks") {
+    // Those in folders are parts of others, or told more by `stead image build`.
+    let whole = shipped.list("playbooks").filter(|path| path.parent() == Some("playbooks".into()));
+    for path in whole {
         let name = path.file_stem().unwrap().to_owned();
         let plan = compile(&shipped, &[name], Vars::new()).unwrap();
         assert!(!tasks(&plan).is_empty(), "{path}");
