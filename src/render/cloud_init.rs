@@ -54,6 +54,9 @@ pub struct UserData {
     pub host_key: BootstrapHostKey,
     /// Which node this is.
     pub node: NodeRecord,
+    /// Where its packages come from: Debian's archive and the security archive. Without it, cloud-init's own default; and an
+    /// image whose definition names its archives keeps those.
+    pub archives: Option<(String, String)>,
 }
 
 impl UserData {
@@ -102,6 +105,10 @@ impl UserData {
                 "content": format!("{record}\n"),
             }],
         });
+        if let Some((archive, security)) = &self.archives {
+            let of = |uri: &String| json!([{"arches": ["default"], "uri": uri}]);
+            document["apt"] = json!({"primary": of(archive), "security": of(security)});
+        }
         if let Some(fqdn) = &self.fqdn {
             document["fqdn"] = json!(fqdn);
             document["prefer_fqdn_over_hostname"] = json!(false);
@@ -178,6 +185,7 @@ pub(super) mod tests {
                 mark: "st-0192f0c1-01h455vb4pex5vsknk084sn02q".into(),
                 signer: PUBLIC.into(),
             },
+            archives: Some(("http://one.invalid/debian".into(), "http://one.invalid/debian-security".into())),
         }
     }
 
