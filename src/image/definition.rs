@@ -1,7 +1,11 @@
 //! What an image is: `images/NAME/image.yaml`, as its author wrote it.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use camino::Utf8Path;
 use serde::Serialize;
+
+use super::{disk, rootfs};
 
 use crate::fleet::scalar::Bytes;
 use crate::fleet::{Diagnostics, Field, FileSet, Source, yaml};
@@ -49,6 +53,12 @@ pub struct Definition {
     pub disk: Option<Disk>,
     /// The hardening profile and the audits' least scores.
     pub hardening: Option<Hardening>,
+    /// Only these packages and what they depend on, as for a folder of tools; else a whole system.
+    #[serde(skip)]
+    pub bare: bool,
+    /// Where the definition names each package (`FILE:LINE:COLUMN`), for errors.
+    #[serde(skip)]
+    pub places: BTreeMap<String, String>,
 }
 
 /// Archives named by the definition.
@@ -81,6 +91,18 @@ pub struct Hardening {
 }
 
 impl Definition {
+    /// Every package asked for, sorted: the definition's, and those that every image has.
+    pub fn requested(&self) -> Vec<String> {
+        let mut packages: BTreeSet<&str> = self.packages.iter().map(String::as_str).collect();
+        if !self.bare {
+            packages.extend(rootfs::PACKAGES);
+        }
+        if self.disk.is_some() {
+            packages.extend(disk::packages(self.suite, &self.arch, &packages));
+        }
+        packages.into_iter().map(str::to_owned).collect()
+    }
+
     /// Where the image's folder lies in a fleet.
     pub fn folder(name: &str) -> String {
         format!("images/{name}")
@@ -121,12 +143,19 @@ fn read(field: Field<'_>, folder: &str, files: &FileSet) -> Option<Definition> {
     let arch = map.optional("arch").map_or(Some("amd64".to_owned()), |field| {
         field.one_of(&[("amd64", "amd64".to_owned()), ("arm64", "arm64".to_owned())])
     });
-    let packages = map.optional("packages").map_or(Some(Vec::new()), |field| field.list(package));
+    let mut places = BTreeMap::new();
+    let packages = map.optional("packages").map_or(Some(Vec::new()), |field| {
+        field.list(|item| {
+            let name = package(item)?;
+            places.insert(name.clone(), item.span().to_string());
+            Some(name)
+        })
+    });
     let playbooks = map.optional("playbooks").map_or(Some(Vec::new()), |field| {
         field.list(|item| {
             let name = item.string()?;
             if files.get(Utf8Path::new(&format!("playbooks/{name}.yaml"))).is_none() {
-                item.unknown("playbook", known(files));
+                item.unknown("playbook", files.playbooks());
             }
             Some(name)
         })
@@ -144,6 +173,8 @@ fn read(field: Field<'_>, folder: &str, files: &FileSet) -> Option<Definition> {
         mirror: flatten(mirror)?,
         disk: flatten(disk)?,
         hardening: flatten(hardening)?,
+        bare: false,
+        places,
     })
 }
 
@@ -170,14 +201,6 @@ fn package(field: Field<'_>) -> Option<String> {
     Some(name)
 }
 
-fn known(files: &FileSet) -> Vec<String> {
-    files
-        .list("playbooks")
-        .filter(|path| path.extension() == Some("yaml"))
-        .filter_map(|path| path.file_stem().map(str::to_owned))
-        .collect()
-}
-
 fn mirror(field: Field<'_>) -> Option<Mirror> {
     let mut map = field.mapping("a mirror")?;
     let archive = map.required("archive").and_then(|field| field.string());
@@ -195,6 +218,10 @@ fn disk(field: Field<'_>) -> Option<Disk> {
     let format = map.optional("format").map_or(Some("qcow2".to_owned()), |field| {
         field.one_of(&[("qcow2", "qcow2".to_owned()), ("raw", "raw".to_owned())])
     });
+    if let (Some([]), Some(field)) = (firmware.as_deref(), map.key("firmware")) {
+        field.error_hint("a disk must boot from something", "firmware: [bios, uefi]");
+        return None;
+    }
     map.finish();
     Some(Disk { size: size?.0, firmware: firmware?, format: format? })
 }

@@ -4,6 +4,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::definition::Definition;
+use super::lock::Archive;
 use crate::{Error, Result};
 
 /// The archives that an image's packages are taken from.
@@ -16,9 +18,53 @@ pub struct Sources {
 }
 
 /// The keyring that Debian's archives are signed with.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 impl Sources {
+    /// The definition's archives, else this host's.
+    ///
+    /// # Errors
+    /// As [`Sources::of_host`].
+    pub fn of(definition: &Definition) -> Result<Self> {
+        match &definition.mirror {
+            Some(mirror) => Ok(Self {
+                archive: mirror.archive.trim_end_matches('/').to_owned(),
+                security: mirror.security.trim_end_matches('/').to_owned(),
+            }),
+            None => Self::of_host(),
+        }
+    }
+
+    /// The archives as another machine can use them: reached over the network, without a password in the address.
+    pub fn for_others(self) -> Option<(String, String)> {
+        let reachable = |uri: &str| {
+            let host = uri.strip_prefix("http://").or_else(|| uri.strip_prefix("https://"));
+            host.is_some_and(|host| {
+                !host.contains('@') && !["localhost", "127.", "[::1]"].iter().any(|own| host.starts_with(own))
+            })
+        };
+        (reachable(&self.archive) && reachable(&self.security)).then_some((self.archive, self.security))
+    }
+
+    /// Which archive a URL lies in, and where there.
+    pub(super) fn place<'a>(&self, url: &'a str) -> Option<(Archive, &'a str)> {
+        let within = |base: &str| url.strip_prefix(base)?.strip_prefix('/');
+        // One may lie in the other: the longer one says more.
+        let mut archives = [(Archive::Debian, &self.archive), (Archive::Security, &self.security)];
+        archives.sort_by_key(|(_, base)| std::cmp::Reverse(base.len()));
+        archives.into_iter().find_map(|(archive, base)| Some((archive, within(base)?)))
+    }
+
+    /// The URL of a path in an archive.
+    pub(super) fn url(&self, archive: Archive, path: &str) -> String {
+        let base = match archive {
+            Archive::Debian => &self.archive,
+            Archive::Security => &self.security,
+        };
+        // What a URL cannot hold as it is, of what a path in an archive may have.
+        format!("{base}/{}", path.replace('%', "%25").replace('+', "%2b").replace('~', "%7e"))
+    }
+
     /// The archives that this host uses.
     ///
     /// # Errors
@@ -139,6 +185,29 @@ mod tests {
         let chosen = Sources::choose(&one_line(old)).unwrap();
         assert_eq!(chosen.security, "http://two.invalid/debian-security");
         assert!(chosen.deb822("trixie").contains("Suites: trixie trixie-updates"));
+    }
+
+    #[test]
+    fn a_file_is_placed_in_the_archive_that_has_it() {
+        let sources = Sources {
+            archive: "http://one.invalid/debian".into(),
+            security: "http://one.invalid/debian-security".into(),
+        };
+        let (archive, path) = sources.place("http://one.invalid/debian-security/pool/a+b_1~2.deb").unwrap();
+        assert_eq!((archive, path), (Archive::Security, "pool/a+b_1~2.deb"));
+        assert_eq!(sources.url(archive, path), "http://one.invalid/debian-security/pool/a%2bb_1%7e2.deb");
+        assert_eq!(sources.place("http://one.invalid/debian/x").unwrap(), (Archive::Debian, "x"));
+        assert_eq!(sources.place("http://two.invalid/debian/x"), None);
+        assert!(sources.for_others().is_some());
+        for archive in [
+            "file:///srv/debian",
+            "mirror+file:/etc/x",
+            "http://me:pw@one.invalid/debian",
+            "http://localhost:3142/debian",
+        ] {
+            let own = Sources { archive: archive.into(), security: "http://one.invalid/s".into() };
+            assert_eq!(own.for_others(), None, "{archive}");
+        }
     }
 
     #[test]

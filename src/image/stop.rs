@@ -1,7 +1,7 @@
 //! Ending a build from elsewhere: at once, with the programs that it runs.
 
-use std::io::Error as IoError;
-use std::process::{Child, Command, ExitStatus};
+use std::io::{Error as IoError, Read};
+use std::process::{Child, Command, ExitStatus, Output};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fd::OwnedFd;
@@ -51,7 +51,7 @@ impl Stop {
     ///
     /// # Errors
     /// Fails once the build was stopped.
-    pub(super) fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<()> {
         if self.state().stopped { Err(stopped()) } else { Ok(()) }
     }
 
@@ -96,6 +96,19 @@ impl Running {
         &mut self.child
     }
 
+    /// Waits for its end, and gives what it wrote into its pipes.
+    ///
+    /// # Errors
+    /// As [`Running::wait`].
+    pub(super) fn output(mut self) -> Result<Output> {
+        let (stdout, stderr) = (self.child.stdout.take(), self.child.stderr.take());
+        // Beside each other: a program that fills one pipe must not wait for us while we read the other.
+        let stderr = std::thread::spawn(move || read(stderr));
+        let stdout = read(stdout);
+        let stderr = stderr.join().unwrap_or_default();
+        Ok(Output { status: self.wait()?, stdout, stderr })
+    }
+
     /// Waits for its end.
     ///
     /// # Errors
@@ -118,9 +131,18 @@ impl Drop for Running {
     }
 }
 
+/// What a pipe holds; how the program ended tells more than a read that failed.
+fn read(pipe: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
 fn stopped() -> Error {
     Error::failed("the build was stopped")
-        .hint("run the command again: layers that were finished are taken as they are")
+        .hint("run the command again: stages that were finished are taken as they are")
 }
 
 #[cfg(test)]

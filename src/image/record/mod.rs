@@ -1,11 +1,13 @@
 //! The record of an image: what is in it, where that comes from, who vouches for it, and how it differs from another.
 //!
-//! Everything here is a function over data. The same data gives the same bytes: times come from the caller, ids are
+//! All but `documents` is a function over data. The same data gives the same bytes: times come from the caller, ids are
 //! derived from the image's key, and members are sorted.
 
 pub mod cyclonedx;
 mod deb822;
 pub mod diff;
+pub mod documents;
+mod entry;
 pub mod file;
 mod licence;
 pub mod package;
@@ -19,6 +21,7 @@ pub mod version;
 pub mod vulnerabilities;
 
 pub use diff::Diff;
+pub use entry::{Entry, Gate};
 pub use file::File;
 pub use package::Package;
 pub use recorded::{Artefact, Recorded};

@@ -12,6 +12,7 @@ use super::sbom::time;
 use super::{Artefact, purl};
 use crate::clock::Timestamp;
 use crate::image::definition::Suite;
+use crate::image::lock::Locked;
 
 /// What kind of build it was; another one when the parameters come to mean something else.
 const BUILD_TYPE: &str = "urn:stead:image-build:v1";
@@ -45,25 +46,12 @@ pub struct Build<'a> {
     pub artefacts: &'a BTreeMap<String, Artefact>,
 }
 
-/// A package as the image's lock names it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Locked {
-    /// The package's name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Debian's name of its architecture, or `all`.
-    pub architecture: String,
-    /// The SHA-256 of its `.deb`, in hexadecimal.
-    pub sha256: String,
-}
-
 /// The statement about a build.
 pub fn statement(build: &Build<'_>) -> Value {
     let mut packages: Vec<_> = build.packages.iter().collect();
-    packages.sort();
+    packages.sort_by_key(|package| (&package.name, &package.arch));
     let packages = packages.into_iter().map(|package| {
-        let uri = purl::deb(&package.name, &package.version, &package.architecture, build.suite);
+        let uri = purl::deb(&package.name, &package.version, &package.arch, build.suite);
         json!({"name": package.name, "uri": uri, "digest": {"sha256": package.sha256}})
     });
     let agents = build.agents.iter().map(|(name, sha256)| resource(name, sha256));
@@ -111,8 +99,9 @@ mod tests {
         let locked = |name: &str, version: &str| Locked {
             name: name.into(),
             version: version.into(),
-            architecture: "amd64".into(),
+            arch: "amd64".into(),
             sha256: "cd".repeat(32),
+            ..crate::image::Lock::sample().packages.remove(0)
         };
         let (tar, libc) = (locked("tar", "1.35+dfsg-3.1"), locked("libc6", "2.41-12"));
         let artefacts = BTreeMap::from([("disk.qcow2".into(), Artefact { sha256: "ab".repeat(32), size: 5 })]);

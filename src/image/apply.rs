@@ -6,8 +6,8 @@ use std::process::Stdio;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::contained;
-use super::layers::Building;
 use super::programs::Program;
+use super::stages::Building;
 use super::stop::Stop;
 use crate::error::Context;
 use crate::fleet::FileSet;
@@ -17,16 +17,16 @@ use crate::wire::message::Reply;
 use crate::wire::plan::{ApplyOptions, Plan, Summary, TaskEvent};
 use crate::{Error, Result};
 
-/// Applies a plan, with the files that it names content of, to the layers `below` (topmost first) and lets the changes become the layer in `building`.
+/// Applies a plan (or with `check` only tells what that would change), with the files that it names content of, to the layers `below` (topmost first) and lets the changes become the layer in `building`.
 ///
 /// `program` is this program: mounting needs a process with one thread, so it starts itself as a small helper.
 ///
 /// # Errors
 /// Fails with the first task that failed, where the helper does not run, and where `stop` ended it.
-pub fn apply(
+pub(super) fn apply(
     program: &Utf8Path,
     agent: &Program,
-    (plan, files): (&Plan, &FileSet),
+    (plan, files, check): (&Plan, &FileSet, bool),
     below: &[Utf8PathBuf],
     building: &Building,
     stop: &Stop,
@@ -53,7 +53,7 @@ pub fn apply(
     let said = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap_or_default());
     let request = crate::wire::message::Request::Apply {
         plan: Box::new(plan.clone()),
-        options: ApplyOptions { image: true, ..ApplyOptions::default() },
+        options: ApplyOptions { image: true, check, ..ApplyOptions::default() },
     };
     let mut sent = frame::write(&mut stdin, &request);
     let mut stdin = Some(stdin);
