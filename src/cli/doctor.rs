@@ -9,7 +9,9 @@ use super::printer::{GOOD, Printer};
 use crate::config::Config;
 use crate::error::Context;
 use crate::fleet::scalar::Bytes;
-use crate::image::layers::Layers;
+use crate::image::sources::KEYRING;
+use crate::image::stages::Stages;
+use crate::image::vm::qemu;
 use crate::image::{build, rootfs};
 use crate::provider::local::left_over::{self, LeftOver};
 use crate::provider::local::tools;
@@ -30,8 +32,11 @@ pub(super) struct Args {
 const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux", purpose: "tie a local node to its supervisor" };
 const SETSID: Tool = Tool { program: "setsid", package: "util-linux", purpose: "let local nodes outlive a command" };
 const APT_GET: Tool = Tool { program: "apt-get", package: "apt", purpose: "install what is missing" };
-/// The archive's keys are no program, but without them nothing can be verified.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// What is no program, and needed as well: what, the file, what for, the package.
+const FILES: [(&str, &str, &str, &str); 2] = [
+    ("Debian's keys", KEYRING, "verify packages", "debian-archive-keyring"),
+    ("UEFI for QEMU", qemu::UEFI_CODE, "boot an image's disk with UEFI", "ovmf"),
+];
 /// Room for an image and some nodes, in bytes.
 const ROOM: u64 = 3 * build::ROOM;
 
@@ -70,7 +75,7 @@ pub(super) fn run(args: &Args, config: &Config, printer: &Printer) -> Result<()>
 
 fn look(config: &Config) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for tool in tools::ALL.into_iter().chain([rootfs::MMDEBSTRAP, SETPRIV, SETSID]) {
+    for tool in tools::ALL.into_iter().chain([rootfs::MMDEBSTRAP, qemu::QEMU, SETPRIV, SETSID]) {
         let found = tool.find();
         findings.push(Finding {
             what: tool.program.into(),
@@ -82,20 +87,18 @@ fn look(config: &Config) -> Result<Vec<Finding>> {
             package: Some(tool.package),
         });
     }
-    let keyring = std::path::Path::new(KEYRING).exists();
-    findings.push(Finding {
-        what: "Debian's keys".into(),
-        ok: keyring,
-        detail: if keyring { KEYRING.into() } else { "not installed; needed to verify packages".into() },
-        package: Some("debian-archive-keyring"),
-    });
+    for (what, file, purpose, package) in FILES {
+        let ok = std::path::Path::new(file).exists();
+        let detail = if ok { file.into() } else { format!("not installed; needed to {purpose}") };
+        findings.push(Finding { what: what.into(), ok, detail, package: Some(package) });
+    }
     findings.push(room(config)?);
     findings.extend(left_over(config)?);
     Ok(findings)
 }
 
 fn room(config: &Config) -> Result<Finding> {
-    let free = Layers::new(&config.cache_dir).free()?;
+    let free = Stages::new(&config.cache_dir).free()?;
     let detail = format!("{} free for {}", Bytes(free).rounded(), config.cache_dir);
     Ok(Finding { what: "disk space".into(), ok: free >= ROOM, detail, package: None })
 }

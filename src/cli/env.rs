@@ -103,9 +103,14 @@ impl Env {
         Ok(Held { place, store })
     }
 
+    /// The fleet's keys.
+    pub(super) fn keys(&self, place: &Place) -> Result<FleetKeys> {
+        FleetKeys::open_or_create(&FleetKeys::folder(&place.dir))
+    }
+
     /// What flows act with, with the operator's own key where it is here.
     pub(super) fn platform(&self, place: &Place) -> Result<Platform> {
-        let keys = FleetKeys::open_or_create(&FleetKeys::folder(&place.dir))?;
+        let keys = self.keys(place)?;
         let vault = Some(Vault::open(&place.dir)?);
         Ok(Platform::new(place.desired.fleet.id.clone(), place.dir.clone(), self.config.clone(), keys, vault))
     }

@@ -16,6 +16,17 @@ pub(super) enum Internal {
         /// The node's folder.
         dir: Utf8PathBuf,
     },
+    /// Writes a root to standard output, as a tar stream.
+    Pack {
+        /// No file in it is younger, in seconds since 1970.
+        #[arg(long)]
+        epoch: u64,
+        /// A folder for what the image's record is made from.
+        #[arg(long)]
+        record: Utf8PathBuf,
+        /// The root.
+        root: Utf8PathBuf,
+    },
     /// Becomes another program, with an overlay mounted that only it sees.
     Overlay {
         /// Layers, topmost first.
@@ -45,6 +56,9 @@ impl Internal {
         use std::os::unix::process::CommandExt;
         match self {
             Internal::Supervise { dir } => supervisor::supervise(dir),
+            Internal::Pack { epoch, record, root } => {
+                image::disk::pack::pack(&root, epoch, &record, std::io::stdout().lock())
+            }
             Internal::Overlay { layers, upper, work, root, command } => {
                 image::overlay::enter(&layers, &upper, &work, &root)?;
                 let (program, arguments) = command.split_first().ok_or_else(|| Error::input("no command"))?;

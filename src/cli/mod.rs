@@ -14,6 +14,7 @@ mod internal;
 mod known_hosts;
 mod missing;
 mod mistakes;
+mod nightly;
 mod node;
 mod outdated;
 mod overview;
@@ -100,6 +101,7 @@ enum Command {
     Config(config::Config),
     Schema(schema::Args),
     Serve(serve::Args),
+    Nightly(nightly::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Completions(completions::Args),
@@ -162,6 +164,7 @@ async fn dispatch(command: Command, env: &Env) -> Result<()> {
         Command::Config(config) => config::run(&config, env),
         Command::Schema(args) => schema::run(&args, env),
         Command::Serve(args) => serve::run(&args, env).await,
+        Command::Nightly(args) => nightly::run(&args, env).await,
         Command::Backup(args) => backup::run(&args, env).await,
         Command::Restore(args) => restore::run(&args, env).await,
         Command::Completions(args) => completions::run(&args, env),

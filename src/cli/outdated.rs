@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::env::Env;
-use crate::image::build;
+use crate::image::{Definition, Lock, build};
 use crate::store::Node;
 use crate::workflow::flows::{self, Desired};
 use crate::{Error, Result};
@@ -51,6 +51,8 @@ impl<'a> Declared<'a> {
         let desired = self.desired;
         let Ok((workspace, tier)) = desired.workspace(slug) else { return Vec::new() };
         let image = match (&node.image, &tier.image) {
+            // What a channel names is promoted, not defined.
+            (Some(_), Some(image)) if image.channel.is_some() => false,
             (Some(made), Some(image)) => self.key(&image.name, warn).is_some_and(|key| key != made),
             _ => false,
         };
@@ -72,6 +74,10 @@ impl<'a> Declared<'a> {
 }
 
 fn key(env: &Env, desired: &Desired, name: &str) -> Result<String> {
+    if Lock::find(&desired.files, &Definition::load(&desired.files, name)?)?.is_none() {
+        // Without a lock it was never built, so no node is of it.
+        return Ok(String::new());
+    }
     let inputs = flows::image::inputs(&env.config, desired, name)?;
     Ok(build::key(&inputs)?.as_str().to_owned())
 }

@@ -73,6 +73,18 @@ impl Printer {
         }
     }
 
+    /// Prints a document as it is.
+    ///
+    /// # Errors
+    /// Fails where stdout does; a reader that has gone away is no error.
+    pub(super) fn raw(&self, document: &[u8]) -> Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(document).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Says something about the work, unless `--quiet`.
     pub(super) fn say(&self, text: impl Display) {
         if !self.quiet {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::env::{Env, Held};
+use super::image;
 use super::missing::{self, missing};
 use super::mistakes;
 use super::outdated::{Declared, Outdated};
@@ -45,15 +46,17 @@ struct Up {
 /// Fails where any workspace's node does not become healthy.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let begun = Instant::now();
-    let held = env.hold("stead up").await?;
+    let mut held = env.hold("stead up").await?;
     let slugs = held.place.select(&args.workspaces)?;
     if slugs.is_empty() {
         return Err(Error::input("the fleet declares no workspaces").hint("add one under `workspaces` in stead.yaml"));
     }
     check_host(&held, &slugs)?;
-    let images = check_files(env, &held, &slugs)?;
+    check_files(env, &held, &slugs)?;
     check_secrets(&held, &slugs).await?;
-    for image in images {
+    let images = images_to_build(&held, &slugs).await?;
+    image::lock::ensure(env, &mut held.place, images.iter().map(String::as_str), false).await?;
+    for image in &images {
         // Also what is no mistake of the files': the programs for nodes that were not built.
         flows::image::inputs(&env.config, &held.place.desired, image)?;
     }
@@ -86,13 +89,32 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     summary(env, &held, &workspaces, begun.elapsed().as_secs_f64()).await
 }
 
-/// Compiles what these workspaces' nodes and images are made of, and gives the images' names.
-fn check_files<'a>(env: &Env, held: &'a Held, slugs: &'a [String]) -> Result<BTreeSet<&'a str>> {
+/// The images that new nodes will be made of, as they are defined now. Who has a node needs none, and what a channel names
+/// is built already.
+async fn images_to_build(held: &Held, slugs: &[String]) -> Result<BTreeSet<String>> {
+    let fleet = &held.place.desired.fleet;
+    let mut images = BTreeSet::new();
+    let mut reader = held.store.read().await?;
+    for slug in slugs {
+        let Some(workspace) = fleet.workspace(slug).filter(|workspace| workspace.machine.is_none()) else { continue };
+        if let Some(recorded) = reader.workspace_by_slug(slug).await?
+            && reader.node_of(recorded.id).await?.is_some()
+        {
+            continue;
+        }
+        let image = fleet.tier(workspace).and_then(|tier| tier.image.as_ref());
+        images.extend(image.filter(|image| image.channel.is_none()).map(|image| image.name.clone()));
+    }
+    Ok(images)
+}
+
+/// Compiles what these workspaces' nodes and images are made of.
+fn check_files(env: &Env, held: &Held, slugs: &[String]) -> Result<()> {
     let desired = &held.place.desired;
     // A machine that people bring comes with a system of its own.
     let made = slugs.iter().filter_map(|slug| desired.fleet.workspace(slug).filter(|made| made.machine.is_none()));
     let tiers = made.filter_map(|workspace| desired.fleet.tier(workspace));
-    Ok(mistakes::look(&env.printer, desired, slugs, &Choice::default(), tiers)?.images)
+    mistakes::look(&env.printer, desired, slugs, &Choice::default(), tiers).map(drop)
 }
 
 /// Says which nodes are not made anew, though what they were made of has changed.

@@ -9,10 +9,33 @@ use super::env::{Env, Held};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::id::{RevisionId, WorkflowId};
+use crate::image::Stop;
 use crate::store::{WorkflowRecord, WorkflowState, Workspace};
 use crate::workflow::flows::{self, Choice, Params, Platform, converge, deprovision};
 use crate::workflow::{Engine, Outcome};
 use crate::{Error, Result};
+
+/// Does work on an image that blocks, on a thread of its own; Ctrl-C stops it. What it tells of its progress is said with the
+/// image's name before it.
+///
+/// # Errors
+/// Fails as the work does.
+pub(super) async fn on_thread<T: Send + 'static>(
+    printer: Printer,
+    name: &str,
+    stopping: &'static str,
+    work: impl FnOnce(Stop, &dyn Fn(&str)) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (stop, signals, name) = (Stop::default(), stop_on_signals(printer, stopping)?, name.to_owned());
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        signals.cancelled().await;
+        stop.stop();
+    });
+    let work =
+        tokio::task::spawn_blocking(move || work(stopped, &|line| printer.say(format_args!("{name:<16} {line}"))));
+    work.await.map_err(|error| Error::failed("the work ended unexpectedly").because(error))?
+}
 
 /// What is said at the first Ctrl-C.
 pub(super) const STOPPING: &str = "Stopping after the steps under way; press Ctrl-C again to stop at once.";

@@ -100,7 +100,8 @@ fn node_interrupted_build_ends_at_once_and_is_gone_on_with() {
     // As a terminal does it, to the whole process group; and as a service manager does it.
     let signals = [(Signal::INT, true, "up"), (Signal::TERM, false, "up"), (Signal::INT, true, "image")];
     for (signal, to_group, command) in signals {
-        let arguments: &[&str] = if command == "up" { &["up"] } else { &["image", "build", "agent-node"] };
+        let arguments: &[&str] =
+            if command == "up" { &["up"] } else { &["image", "build", "--root-only", "agent-node"] };
         let mut command = fleet.command(arguments);
         command.env("STEAD_CACHE_DIR", cache).process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("runs");
@@ -122,7 +123,7 @@ fn node_interrupted_build_ends_at_once_and_is_gone_on_with() {
             text(&output)
         );
         assert_eq!(processes_of(cache), Vec::<String>::new());
-        let left = cache.join("layers").read_dir_utf8().expect("there").map(|entry| entry.expect("readable"));
+        let left = cache.join("stages").read_dir_utf8().expect("there").map(|entry| entry.expect("readable"));
         let left: Vec<_> = left.filter(|entry| !entry.file_name().ends_with(".lock")).collect();
         assert!(left.is_empty(), "{left:?}");
         let workflows = fleet.json(&["workflow", "list"]);
@@ -132,7 +133,7 @@ fn node_interrupted_build_ends_at_once_and_is_gone_on_with() {
             "{workflows}"
         );
     }
-    // With the layers that are stored already: the step that was interrupted is run again, and all that follow.
+    // With the stages that are stored already: the step that was interrupted is run again, and all that follow.
     assert_eq!(fleet.json(&["up"])[0]["state"], "ready");
     assert_eq!(fleet.json(&["workflow", "list", "--all"]).as_array().map(Vec::len), Some(1), "the same workflow");
 }

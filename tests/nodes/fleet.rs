@@ -28,10 +28,30 @@ impl TestFleet {
         let id = written.split("fl_").nth(1).expect("an id").split(|c: char| !c.is_ascii_alphanumeric()).next();
         fleet.id = format!("fl_{}", id.expect("an id"));
         fleet.declare(workspaces, "");
+        fleet.take_lock();
         for workspace in workspaces {
             fleet.give(workspace, PLANTED);
         }
         fleet
+    }
+
+    /// Takes the shipped image's lock from where all tests share it: each would ask the archives for the same otherwise.
+    fn take_lock(&self) {
+        let shared = Utf8PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("agent-node.lock.json");
+        let holder = fs_err::File::create(shared.with_extension("holder")).expect("made");
+        rustix::fs::flock(&holder, rustix::fs::FlockOperation::LockExclusive).expect("locked");
+        let changed = |path: &Utf8Path| path.metadata().and_then(|found| found.modified()).ok();
+        let place = self.dir.join("images/agent-node");
+        let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let own = place.join(format!("lock.{arch}.json"));
+        // Another program may lock other packages.
+        if changed(&shared) < changed(Utf8Path::new(env!("CARGO_BIN_EXE_stead"))) {
+            self.ok(&["image", "lock", "agent-node"]);
+            fs_err::copy(&own, &shared).expect("copied");
+        } else {
+            fs_err::create_dir_all(&place).expect("made");
+            fs_err::copy(&shared, &own).expect("copied");
+        }
     }
 
     /// Writes stead.yaml with these workspaces; `more` is put at the end of it.

@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Desired, Params, Platform, platform};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::image::{Builder, Built, Definition, Inputs, Programs, Stop};
+use crate::image::record::{Entry, Gate, documents};
+use crate::image::{Builder, Built, BuiltDisk, Definition, DiskInputs, Inputs, Lock, Programs, Stop, disk, tools};
+use crate::keypair::PrivateKey;
 use crate::store::{self, Store};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -53,6 +56,9 @@ impl Step<Platform> for Image {
         }
         let image =
             tier.image.as_ref().ok_or_else(|| Error::failed(format!("the tier {:?} names no image", tier.name)))?;
+        if let Some(channel) = &image.channel {
+            return Ok(serde_json::json!(promoted(cx.store(), &image.name, channel).await?));
+        }
         let name = image.name.clone();
         let (progress, mut lines) = tokio::sync::mpsc::unbounded_channel::<String>();
         let config = platform.config.clone();
@@ -90,15 +96,40 @@ impl Step<Platform> for Image {
     }
 }
 
+/// What a channel points at, where its layers are stored on this machine.
+async fn promoted(store: &Store, name: &str, channel: &str) -> Result<Output> {
+    let mut reader = store.read().await?;
+    let found = reader.channel(name, channel).await?.ok_or_else(|| {
+        Error::failed(format!("no build of the image {name:?} was promoted to {channel:?}")).hint(format!(
+            "`stead image promote {name} --to {channel}` does, after its gates; or leave `:{channel}` out"
+        ))
+    })?;
+    let image = reader.image(&found.key).await?;
+    let image =
+        image.ok_or_else(|| Error::failed(format!("{name}:{channel} points at a build that is not recorded")))?;
+    let record = image.record.as_ref().map(Entry::parse).transpose()?.unwrap_or_default();
+    if record.layers.is_empty() || record.layers.iter().any(|layer| !layer.is_dir()) {
+        return Err(Error::failed(format!("the build that {name}:{channel} points at is not stored on this machine"))
+            .hint(format!("build and promote it here: `stead image build {name}`, and its gates")));
+    }
+    Ok(Output { key: record.root, layers: record.layers, arch: image.arch })
+}
+
 /// All that goes into an image, from what is declared.
 ///
 /// # Errors
 /// Fails as the definition and its playbooks do, and where the programs for nodes are missing.
 pub fn inputs(config: &Config, desired: &Desired, name: &str) -> Result<Inputs> {
     let definition = Definition::load(&desired.files, name)?;
+    let lock = Lock::load(&desired.files, &definition)?;
     let programs = Programs::load(&config.agents_dir, &definition.arch)?;
     let plan = crate::image::plan::compile(&desired.files, &definition)?;
-    Ok(Inputs { definition, plan, files: desired.files.clone(), programs })
+    let disk = definition.disk.is_some().then(|| {
+        let plan = disk::plan(&desired.files, &definition)?;
+        let tools = Lock::find(&desired.files, &tools::definition())?;
+        Ok::<_, Error>(DiskInputs { plan, initrd: disk::initrd::plan(&desired.files, lock.date.timestamp())?, tools })
+    });
+    Ok(Inputs { definition, lock, disk: disk.transpose()?, plan, files: desired.files.clone(), programs })
 }
 
 /// Builds an image from what is declared, or finds it; `stop` ends it early.
@@ -127,17 +158,8 @@ pub async fn record(store: &Store, actor: &str, inputs: &Inputs, built: &Built) 
     if found && store.read().await?.image(key).await?.is_some() {
         return Ok(());
     }
-    let image = store::Image {
-        key: key.to_owned(),
-        name: inputs.definition.name.clone(),
-        suite: inputs.definition.suite.name().to_owned(),
-        arch: inputs.definition.arch.clone(),
-        size: built.size()?,
-        location: built.layers.first().map(ToString::to_string).unwrap_or_default(),
-        built_at: SystemClock.now(),
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a build")]
-        build_seconds: built.seconds as u32,
-    };
+    let place = built.layers.first().cloned().unwrap_or_default();
+    let image = row(inputs, key, built.size()?, &place, built.seconds);
     let action = if found { "image.found" } else { "image.built" };
     let entry =
         crate::audit::Entry::new(actor, action, format!("image/{}", image.key)).detail("name", image.name.as_str());
@@ -150,6 +172,120 @@ pub async fn record(store: &Store, actor: &str, inputs: &Inputs, built: &Built) 
                 }
                 tx.put_image(&image).await?;
                 entry.append(tx).await
+            })
+        })
+        .await
+}
+
+/// Records a disk, as a build of its own beside its root: its documents, signed by the fleet, and where it lies. Does nothing
+/// where that is recorded already. Where the same key gave other bytes than are recorded, what was found of those no longer
+/// counts.
+///
+/// # Errors
+/// Fails where what the build left cannot be read, or the store cannot be written.
+pub async fn record_disk(
+    store: &Store,
+    actor: &str,
+    signer: &PrivateKey,
+    inputs: &Inputs,
+    built: &BuiltDisk,
+) -> Result<Entry> {
+    record(store, actor, inputs, &built.root).await?;
+    let key = built.key.as_str();
+    let found = store.read().await?.image(key).await?.and_then(|image| image.record);
+    if let Some(entry) = found.as_ref().map(Entry::parse).transpose()?
+        && (built.made.is_empty() || documents::same(&entry, built)?)
+    {
+        return Ok(entry);
+    }
+    let finished = SystemClock.now();
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of a build")]
+    let started = finished - chrono::Duration::milliseconds((built.seconds * 1000.0) as i64);
+    let documents::Made { artefacts, documents: made } = documents::make(inputs, built, signer, (started, finished))?;
+    let mut documents = std::collections::BTreeMap::new();
+    for (name, content) in made {
+        documents.insert(name, store.blobs().put(content).await?.to_string());
+    }
+    let size = artefacts.values().map(|artefact| artefact.size).max().unwrap_or_default();
+    let entry = Entry {
+        root: built.root.key.as_str().to_owned(),
+        file: built.file.clone(),
+        layers: built.root.layers.clone(),
+        artefacts,
+        documents,
+        gates: std::collections::BTreeMap::new(),
+    };
+    let row = row(inputs, key, size, &built.file, built.seconds);
+    store.write(move |tx| Box::pin(async move { tx.put_image(&row).await })).await?;
+    write_entry(store, key, &entry, crate::audit::Entry::new(actor, "image.disk", format!("image/{key}"))).await?;
+    Ok(entry)
+}
+
+fn row(inputs: &Inputs, key: &str, size: u64, place: &Utf8Path, seconds: f64) -> store::Image {
+    store::Image {
+        key: key.to_owned(),
+        name: inputs.definition.name.clone(),
+        suite: inputs.definition.suite.name().to_owned(),
+        arch: inputs.definition.arch.clone(),
+        size,
+        location: place.to_string(),
+        built_at: SystemClock.now(),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a build")]
+        build_seconds: seconds as u32,
+        record: None,
+    }
+}
+
+/// Adds documents to the record of the disk of the build `key`, and signs anew what is signed.
+///
+/// # Errors
+/// Fails where no such disk is recorded, or the store cannot be written.
+pub async fn record_documents(
+    store: &Store,
+    actor: &str,
+    signer: &PrivateKey,
+    key: &str,
+    more: Vec<(String, Vec<u8>)>,
+) -> Result<()> {
+    let mut entry = read_entry(store, key).await?;
+    let sums = entry.documents.get(documents::SUMS).map(|sums| sums.parse()).transpose()?;
+    let sums = match sums {
+        Some(sums) => store.blobs().get(&sums).await?.to_vec(),
+        None => Vec::new(),
+    };
+    for (name, content) in documents::add(&sums, more, signer)? {
+        entry.documents.insert(name, store.blobs().put(content).await?.to_string());
+    }
+    write_entry(store, key, &entry, crate::audit::Entry::new(actor, "image.documents", format!("image/{key}"))).await
+}
+
+/// Writes down what a gate found of the disk of the build `key`.
+///
+/// # Errors
+/// Fails where no such disk is recorded, or the store cannot be written.
+pub async fn record_gate(store: &Store, actor: &str, key: &str, name: &str, gate: Gate) -> Result<()> {
+    let mut entry = read_entry(store, key).await?;
+    let audit = crate::audit::Entry::new(actor, "image.gate", format!("image/{key}"))
+        .detail("gate", name)
+        .detail("passed", gate.passed);
+    entry.gates.insert(name.to_owned(), gate);
+    write_entry(store, key, &entry, audit).await
+}
+
+async fn read_entry(store: &Store, key: &str) -> Result<Entry> {
+    let image = store.read().await?.image(key).await?;
+    let record = image.and_then(|image| image.record);
+    Entry::parse(&record.ok_or_else(|| Error::failed(format!("no disk of the build {key} is recorded")))?)
+}
+
+async fn write_entry(store: &Store, key: &str, entry: &Entry, audit: crate::audit::Entry) -> Result<()> {
+    let value = serde_json::to_value(entry).map_err(|error| Error::failed("recording an image").because(error))?;
+    let key = key.to_owned();
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                tx.set_image_record(&key, &value).await?;
+                audit.append(tx).await
             })
         })
         .await

@@ -5,6 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Params, Platform, brought, image, is_brought, node, platform};
+use crate::image::sources::Sources;
+use crate::image::stages::Stages;
 use crate::keypair;
 use crate::provider::MachineSpec;
 use crate::redact::Secret;
@@ -69,7 +71,10 @@ impl Step<Platform> for Machine {
                         mark: record.mark.to_string(),
                         signer: keypair::public_text(platform.keys.signer().public_key())?,
                     },
+                    // The image names none, so that it is the same bits on every host.
+                    archives: Sources::of_host().ok().and_then(Sources::for_others),
                 };
+                Stages::new(&platform.config.cache_dir).pin(record.mark.as_str(), &image.layers)?;
                 let spec = MachineSpec {
                     mark: record.mark.clone(),
                     hostname: params.slug.clone(),
@@ -106,7 +111,7 @@ pub(super) async fn destroy(cx: &StepCx<'_, Platform>, node: &crate::store::Node
     let provider = cx.context().provider(&node.kind)?;
     provider.destroy(&node.mark).await?;
     match provider.find(&node.mark).await? {
-        None => Ok(()),
+        None => Ok(Stages::new(&cx.context().config.cache_dir).unpin(node.mark.as_str())?),
         Some(_) => {
             Err(Error::failed(format!("the provider still has the machine {} after it was destroyed", node.mark))
                 .into())
