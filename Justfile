@@ -25,6 +25,10 @@ test *args: build nextest
 test-vm suite="trixie": build
     scripts/test-vm.sh {{ stead }} {{ suite }}
 
+# Lock, build, verify, boot, audit, promote, diff and sign an image, with a table of what was seen (an hour without KVM)
+image-proof image="agent-node": build
+    scripts/image-proof.sh {{ stead }} {{ image }}
+
 # Formatting, lints and documentation, all without a warning
 check:
     cargo fmt --check
