@@ -60,6 +60,14 @@ impl Step<Platform> for Image {
             return Ok(serde_json::json!(promoted(cx.store(), &image.name, channel).await?));
         }
         let name = image.name.clone();
+        if Lock::find(&desired.files, &Definition::load(&desired.files, &name)?)?.is_none() {
+            // A revision never changes, so the lock that `up` writes now does not get into it.
+            return Err(Error::failed(format!(
+                "the revision that this workflow is pinned to has no lock of the image {name:?}"
+            ))
+            .hint(format!("an earlier version of stead began it: `stead down {0}`, then `stead up {0}`", params.slug))
+            .into());
+        }
         let (progress, mut lines) = tokio::sync::mpsc::unbounded_channel::<String>();
         let config = platform.config.clone();
         let stop = Stop::default();
