@@ -1,6 +1,6 @@
 //! The stages' keys: which are the same as an earlier build's follows from what goes into each.
 
-use super::{Inputs, RECIPE, offline};
+use super::{AGENT_RECIPE, Inputs, RECIPE, offline};
 use crate::Result;
 use crate::image::definition::Disk;
 use crate::image::disk::initrd;
@@ -36,7 +36,8 @@ impl Keys {
         let playbooks = StageKey::new("playbooks", Some(&packages), &(RECIPE, &inputs.plan))?;
         let audit = StageKey::new("audit", Some(&playbooks), &(RECIPE, offline::RULES))?;
         let Programs { arch, node, workload } = &inputs.programs;
-        let agent = StageKey::new("agent", Some(&playbooks), &(RECIPE, arch, &node.sha256, &workload.sha256))?;
+        let agent =
+            StageKey::new("agent", Some(&playbooks), &(RECIPE, AGENT_RECIPE, arch, &node.sha256, &workload.sha256))?;
         let declared = inputs.definition.disk.as_ref().zip(inputs.disk.as_ref());
         let disk = match declared.and_then(|(declared, parts)| Some((declared, parts, parts.tools.as_ref()?))) {
             None => None,

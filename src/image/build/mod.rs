@@ -39,6 +39,9 @@ use crate::{Error, Result};
 /// Raised when the way stages are made changes, so that old ones are not taken for new.
 const RECIPE: u32 = 5;
 
+/// The same, for the stage with the programs alone.
+const AGENT_RECIPE: u32 = 1;
+
 /// Room that a build needs at most, in bytes: the packages, unpacked, and as they were downloaded.
 pub const ROOM: u64 = 1 << 30;
 
@@ -310,9 +313,12 @@ pub fn disk_key(inputs: &Inputs) -> Result<Option<StageKey>> {
 
 /// The agent's version lies beside others that may come later; none is overwritten.
 fn install(programs: &Programs, building: &Building) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
     let root = building.root();
     let version = Utf8Path::new("/var/lib/stead/agents").join(&programs.node.sha256);
     put(&programs.node, &root.join(version.as_str().trim_start_matches('/')), "stead-node")?;
+    // The uppermost layer's folder is the one that is seen: what the playbooks made of it holds here as well.
+    fs_err::set_permissions(root.join("var/lib/stead"), std::fs::Permissions::from_mode(0o700))?;
     fs_err::create_dir_all(root.join("usr/lib/stead"))?;
     // For units, which need one name for it.
     fs_err::os::unix::fs::symlink(version.join("stead-node"), root.join("usr/lib/stead/stead-node"))?;
