@@ -42,7 +42,7 @@ pub fn open(paths: &Paths, commands: &dyn Commands) -> Result<bool> {
     if !mounts::mounted(paths, PLACE)?.is_empty() {
         return Ok(true);
     }
-    let device = match partition(paths)? {
+    let device = match partition(paths, commands)? {
         Some(device) => device,
         None => match make_partition(paths, commands)? {
             Some(device) => device,
@@ -83,7 +83,7 @@ pub(crate) fn destroy(paths: &Paths, commands: &dyn Commands) -> Result<Vec<Utf8
     if !paths.data_volume_taken().exists() {
         return Ok(Vec::new());
     }
-    if let Some(device) = partition(paths)?
+    if let Some(device) = partition(paths, commands)?
         && is_ours(paths, commands, &device)?
         && probe(commands, &device, "TYPE")? == "crypto_LUKS"
     {
@@ -94,7 +94,7 @@ pub(crate) fn destroy(paths: &Paths, commands: &dyn Commands) -> Result<Vec<Utf8
 }
 
 /// The partition of that label on the disk that the root lies on; others' disks may have one as well.
-fn partition(paths: &Paths) -> Result<Option<String>> {
+fn partition(paths: &Paths, commands: &dyn Commands) -> Result<Option<String>> {
     let root = mounts::mounted(paths, "/")?.pop().ok_or_else(|| Error::failed("nothing is mounted at /"))?;
     let (major, minor) = root.device;
     let Ok(own) = paths.at(format!("/sys/dev/block/{major}:{minor}")).canonicalize_utf8() else {
@@ -103,12 +103,12 @@ fn partition(paths: &Paths) -> Result<Option<String>> {
     let disk = own.parent().filter(|_| own.join("partition").exists());
     let disk = disk.ok_or_else(|| Error::failed("the root does not lie on a partition of a disk"))?;
     for entry in disk.read_dir_utf8()? {
-        let text = fs_err::read_to_string(entry?.path().join("uevent")).unwrap_or_default();
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        if field("PARTNAME") == Some(LABEL)
-            && let Some(name) = field("DEVNAME")
-        {
-            return Ok(Some(format!("/dev/{name}")));
+        let place = entry?.into_path();
+        let Some(name) = place.file_name().filter(|_| place.join("partition").exists()) else { continue };
+        let device = format!("/dev/{name}");
+        // Not the kernel's own word: it knows no label of a partition that was made since it looked at the disk.
+        if probe(commands, &device, "PART_ENTRY_NAME")? == LABEL {
+            return Ok(Some(device));
         }
     }
     Ok(None)
@@ -128,7 +128,7 @@ fn make_partition(paths: &Paths, commands: &dyn Commands) -> Result<Option<Strin
         return Err(Error::failed("the data volume's partition could not be made").because(made.tail()));
     }
     commands.must(&Run::new(["udevadm", "settle", "--timeout=60"]))?;
-    let found = partition(paths)?;
+    let found = partition(paths, commands)?;
     found
         .map(Some)
         .ok_or_else(|| Error::failed("the data volume's partition was made, but the kernel does not show it"))

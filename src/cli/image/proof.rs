@@ -101,14 +101,15 @@ pub(in crate::cli) async fn boot(env: &Env, held: &Held, disk: &Disk, firmware: 
         machine.client.close().await;
         Ok(report)
     })
-    .await?;
+    .await;
+    let name = format!("boot.{}", firmware.name());
+    let report = or_failed(env, held, disk, &name, &stop, report).await?;
     let failed: Vec<&str> = report.checks.iter().filter(|check| !check.passed).map(|check| check.name).collect();
     let seen = if failed.is_empty() {
         format!("ssh after {:.0} s{}", report.seconds["ssh"], if report.emulated { ", emulated" } else { "" })
     } else {
         format!("does not hold: {}", failed.join(", "))
     };
-    let name = format!("boot.{}", firmware.name());
     let figures = report.seconds.iter().map(|(phase, seconds)| (format!("{name}.{phase}"), *seconds)).collect();
     record(env, held, disk, &name, Gate { passed: report.passed(), seen, figures, at: SystemClock.now() }).await?;
     Ok(report)
@@ -147,7 +148,8 @@ pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk) -> Re
         machine.client.close().await;
         Ok(report)
     })
-    .await?;
+    .await;
+    let report = or_failed(env, held, disk, "audit", &stop, report).await?;
 
     let json =
         serde_json::to_vec_pretty(&report).map_err(|error| Error::failed("encoding the report").because(error))?;
@@ -182,6 +184,17 @@ async fn until_stopped<T>(stop: &Stop, work: impl Future<Output = Result<T>>) ->
             return Err(Error::failed(format!("the machine was not done after {} minutes", MOST.as_secs() / 60)));
         }
     }
+}
+
+/// What a gate brought. Where it could not be finished, an earlier pass no longer counts; unless it was only stopped.
+async fn or_failed<T>(env: &Env, held: &Held, disk: &Disk, name: &str, stop: &Stop, brought: Result<T>) -> Result<T> {
+    if let Err(error) = &brought
+        && stop.check().is_ok()
+    {
+        let gate = Gate { passed: false, seen: error.one_line(), figures: BTreeMap::new(), at: SystemClock.now() };
+        record(env, held, disk, name, gate).await?;
+    }
+    brought
 }
 
 async fn record(env: &Env, held: &Held, disk: &Disk, name: &str, gate: Gate) -> Result<()> {

@@ -8,7 +8,8 @@ use crate::cli::env::{Env, Place};
 use crate::cli::printer::table;
 use crate::cli::text::{size, time};
 use crate::error::Context;
-use crate::image::record::{Entry, sign};
+use crate::image::record::vulnerabilities::{self, Status};
+use crate::image::record::{Entry, documents, package, sign};
 use crate::store::{Image, Store};
 use crate::{Error, Result, atomic_file};
 
@@ -26,6 +27,9 @@ pub(in crate::cli) struct Args {
     /// Write all documents into this folder, with what `ssh-keygen -Y verify` needs
     #[arg(long, value_name = "DIR")]
     export: Option<Utf8PathBuf>,
+    /// List known vulnerabilities of its packages, by Debian's security tracker (the file that the tracker offers as JSON)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["document", "export"])]
+    vulnerabilities: Option<Utf8PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -49,6 +53,10 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     }
     if let Some(dir) = &args.export {
         return export(env, &place, &store, &reference::entry(&image)?, dir).await;
+    }
+    if let Some(tracker) = &args.vulnerabilities {
+        let status = document(&store, &reference::entry(&image)?, documents::STATUS).await?;
+        return vulnerabilities(env, &image.suite, &status, tracker);
     }
     let channels = store.read().await?.channels().await?;
     let channels =
@@ -85,6 +93,32 @@ async fn export(env: &Env, place: &Place, store: &Store, entry: &Entry, dir: &Ut
         sign::NAMESPACE
     );
     env.printer.data(&written, text)
+}
+
+/// The vulnerabilities that the tracker knows of in what dpkg has.
+fn vulnerabilities(env: &Env, suite: &str, status: &[u8], tracker: &Utf8PathBuf) -> Result<()> {
+    let status = zstd::decode_all(status)?;
+    let packages = package::packages(&String::from_utf8_lossy(&status));
+    let file = fs_err::File::open(tracker).with_context(|| format!("reading {tracker}"))?;
+    let found = vulnerabilities::find(std::io::BufReader::new(file), suite, &packages)
+        .with_context(|| format!("{tracker} is not the tracker's file"))?;
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|known| {
+            let state = match &known.status {
+                Status::Open => "open".to_owned(),
+                Status::Fixed(version) => format!("fixed in {version}"),
+                Status::Undetermined => "undetermined".to_owned(),
+            };
+            vec![known.cve.clone(), known.source.clone(), known.version.clone(), state, known.urgency.clone()]
+        })
+        .collect();
+    let text = if rows.is_empty() {
+        "none that the tracker knows".to_owned()
+    } else {
+        table(&["CVE", "SOURCE", "VERSION", "STATE", "URGENCY"], &rows)
+    };
+    env.printer.data(&found, text)
 }
 
 fn text(shown: &Shown) -> Result<String> {

@@ -1,6 +1,6 @@
 //! The root's file system, made from a tar stream of its files.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -60,7 +60,7 @@ pub fn make(
         .stdin(stream);
     let made = stop.spawn(&mut command).context("making the root's file system")?.output()?;
     // It holds the pipe's other end, without which the helper would not end.
-    release(command);
+    drop(command);
     let packed = packing.output()?;
     if !made.status.success() && said_full(&made.stderr) {
         return Err(Error::failed(format!(
@@ -78,10 +78,6 @@ pub fn make(
         return Err(Error::failed("reading the root's files failed").because(crate::tool::tail(&said, 8)));
     }
     Ok(())
-}
-
-fn release(command: Command) {
-    drop(command);
 }
 
 fn said_full(said: &[u8]) -> bool {

@@ -47,9 +47,8 @@ pub fn make(
 ) -> Result<Made> {
     let left = |name: &str| fs_err::read(built.filesystem.join(name));
     let mut artefacts = BTreeMap::new();
-    for file in [&built.file, &built.raw] {
-        artefacts.insert(name(file), artefact(file)?);
-    }
+    // The raw disk is the same in another form, and nobody is given it.
+    artefacts.insert(name(&built.file), artefact(&built.file)?);
     let tar = String::from_utf8_lossy(&left(pack::HASH)?).into_owned();
     artefacts.insert("root.tar".into(), Artefact { sha256: tar, size: 0 });
 

@@ -11,6 +11,7 @@ struct Disk {
     /// What blkid says of the partition and of what is opened.
     types: RefCell<[&'static str; 2]>,
     uuid: &'static str,
+    label: &'static str,
     formatted: Cell<u32>,
     left: Cell<u32>,
 }
@@ -19,13 +20,12 @@ const PARTITION: usize = 0;
 const INNER: usize = 1;
 
 impl Disk {
-    fn new(dir: &Utf8Path, label: &str) -> Self {
+    fn new(dir: &Utf8Path, label: &'static str) -> Self {
         let paths = Paths::new(dir.to_owned());
         let disk = dir.join("sys/devices/vda");
-        for (name, number, label) in [("vda1", "1", "root"), ("vda2", "2", label)] {
+        for (name, number) in [("vda1", "1"), ("vda2", "2")] {
             fs_err::create_dir_all(disk.join(name)).unwrap();
             fs_err::write(disk.join(name).join("partition"), number).unwrap();
-            fs_err::write(disk.join(name).join("uevent"), format!("DEVNAME={name}\nPARTNAME={label}\n")).unwrap();
         }
         for (path, text) in [
             ("proc/self/mountinfo", "1 0 254:1 / / rw - ext4 /dev/vda1 rw\n"),
@@ -41,7 +41,7 @@ impl Disk {
         fs_err::create_dir_all(dir.join("srv/data")).unwrap();
         std::os::unix::fs::symlink("../../devices/vda/vda1", dir.join("sys/dev/block/254:1")).unwrap();
         let (types, formatted, left) = (RefCell::new(["", ""]), Cell::new(0), Cell::new(u32::MAX));
-        Self { paths, types, uuid: "part-2", formatted, left }
+        Self { paths, types, uuid: "part-2", label, formatted, left }
     }
 
     /// As after a boot: nothing is open.
@@ -64,6 +64,9 @@ impl Commands for Disk {
             ["blkid", .., "PART_ENTRY_UUID", device] => {
                 assert_eq!(device, "/dev/vda2");
                 return said(self.uuid);
+            }
+            ["blkid", .., "PART_ENTRY_NAME", device] => {
+                return said(if device == "/dev/vda2" { self.label } else { "root" });
             }
             ["blkid", .., "TYPE", device] => return said(types[usize::from(device == OPENED)]),
             ["cryptsetup", "luksFormat", ..] => {
@@ -94,7 +97,7 @@ fn temporary() -> (tempfile::TempDir, Utf8PathBuf) {
 
 #[test]
 fn a_volume_in_use_is_never_made_again_wherever_a_run_was_killed() {
-    for killed_after in 0..16 {
+    for killed_after in 0..24 {
         let (_temp, dir) = temporary();
         let disk = Disk::new(&dir, "data");
         disk.left.set(killed_after);
@@ -130,7 +133,7 @@ fn what_is_not_this_machines_is_left_alone() {
     // Another disk's partition of that label is not looked at.
     let (_temp, dir) = temporary();
     let disk = Disk::new(&dir, "other");
-    assert_eq!(partition(&disk.paths).unwrap(), None);
+    assert_eq!(partition(&disk.paths, &disk).unwrap(), None);
 }
 
 #[test]

@@ -202,7 +202,7 @@ pub async fn record_disk(
     let key = built.key.as_str();
     let found = store.read().await?.image(key).await?.and_then(|image| image.record);
     if let Some(entry) = found.as_ref().map(Entry::parse).transpose()?
-        && (built.made.is_empty() || documents::same(&entry, built)?)
+        && documents::same(&entry, built)?
     {
         return Ok(entry);
     }
@@ -224,8 +224,17 @@ pub async fn record_disk(
         gates: std::collections::BTreeMap::new(),
     };
     let row = row(inputs, key, size, &built.file, built.seconds);
-    store.write(move |tx| Box::pin(async move { tx.put_image(&row).await })).await?;
-    write_entry(store, key, &entry, crate::audit::Entry::new(actor, "image.disk", format!("image/{key}"))).await?;
+    let (value, audit) = (to_value(&entry)?, crate::audit::Entry::new(actor, "image.disk", format!("image/{key}")));
+    store
+        .write(move |tx| {
+            Box::pin(async move {
+                // At once: gates of other bytes must not outlive a crash in between.
+                tx.put_image(&row).await?;
+                tx.set_image_record(&row.key, &value).await?;
+                audit.append(tx).await
+            })
+        })
+        .await?;
     Ok(entry)
 }
 
@@ -286,9 +295,12 @@ async fn read_entry(store: &Store, key: &str) -> Result<Entry> {
     Entry::parse(&record.ok_or_else(|| Error::failed(format!("no disk of the build {key} is recorded")))?)
 }
 
+fn to_value(entry: &Entry) -> Result<serde_json::Value> {
+    serde_json::to_value(entry).map_err(|error| Error::failed("recording an image").because(error))
+}
+
 async fn write_entry(store: &Store, key: &str, entry: &Entry, audit: crate::audit::Entry) -> Result<()> {
-    let value = serde_json::to_value(entry).map_err(|error| Error::failed("recording an image").because(error))?;
-    let key = key.to_owned();
+    let (value, key) = (to_value(entry)?, key.to_owned());
     store
         .write(move |tx| {
             Box::pin(async move {
