@@ -20,7 +20,7 @@ use crate::fleet::scalar::Bytes;
 use crate::tool::{Tool, tail};
 use crate::{Error, Result};
 
-const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg", purpose: "read packages" };
+pub(super) const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg", purpose: "read packages" };
 /// apt's own fetcher: it knows this machine's proxies.
 const APT_HELPER: Tool = Tool { program: "/usr/lib/apt/apt-helper", package: "apt", purpose: "fetch packages" };
 /// How many files one call of the fetcher gets: enough to keep a connection busy, few enough to tell how far it is.
@@ -180,7 +180,8 @@ impl Debs {
         Ok(count)
     }
 
-    /// Writes an archive of exactly the lock's packages into `dir`, which apt can install from: links and an index.
+    /// Writes an archive of exactly the lock's packages into `dir`, which apt can install from: links, an index, and what names its
+    /// suite (mmdebstrap takes essential packages only from the suite that it is told).
     ///
     /// # Errors
     /// Fails where a package is not in the store or cannot be read.
@@ -201,7 +202,15 @@ impl Debs {
                 package.file_name()
             );
         }
-        Ok(fs_err::write(dir.join("Packages"), index)?)
+        fs_err::write(dir.join("Packages"), &index)?;
+        let release = format!(
+            "Suite: {0}\nCodename: {0}\nDate: {1}\nSHA256:\n {2} {3} Packages\n",
+            lock.suite,
+            lock.date.format("%a, %d %b %Y %H:%M:%S UTC"),
+            hex::encode(Sha256::digest(&index)),
+            index.len()
+        );
+        Ok(fs_err::write(dir.join("Release"), release)?)
     }
 }
 

@@ -69,8 +69,9 @@ pub fn lay_out(
     let names: Vec<&str> = lock.packages.iter().map(|package| package.name.as_str()).collect();
     let mut command = contained::command(MMDEBSTRAP.path()?)?;
     command
-        // Everything is named: apt has nothing to choose.
-        .args(["--variant=custom", "--mode=root", "--format=directory"])
+        // Everything is named: apt has nothing to choose. (The variant `custom` would unpack every package twice, not only those
+        // that the others need to be unpacked with.)
+        .args(["--variant=essential", "--mode=root", "--format=directory"])
         .arg(format!("--architectures={}", lock.arch))
         .arg(format!("--include={}", names.join(",")))
         .args(["--aptopt=Apt::Install-Recommends \"false\""])
@@ -80,6 +81,8 @@ pub fn lay_out(
         .arg(format!("deb [trusted=yes] copy://{} ./", archive.as_str().replace(' ', "%20")))
         .env("DEBIAN_FRONTEND", "noninteractive")
         .env("SOURCE_DATE_EPOCH", lock.date.timestamp().to_string())
+        // dpkg need not wait for the disk after every file: the stage is written out as a whole before it counts.
+        .env("DPKG_FORCE", "unsafe-io")
         // An initrd of a root that is not whole yet would only be made anew (kernel's postinst.d/initramfs-tools).
         .env("INITRD", "No")
         .stdout(Stdio::null());

@@ -37,7 +37,7 @@ use crate::wire::plan::{Plan, Status, TaskEvent};
 use crate::{Error, Result};
 
 /// Raised when the way stages are made changes, so that old ones are not taken for new.
-const RECIPE: u32 = 5;
+const RECIPE: u32 = 6;
 
 /// The same, for the stage with the programs alone.
 const AGENT_RECIPE: u32 = 1;
