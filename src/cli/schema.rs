@@ -1,7 +1,7 @@
 //! `stead schema`: JSON Schemas, for editors.
 
 use super::env::Env;
-use crate::{Error, Result, fleet, playbook};
+use crate::{Error, Result, fleet, image, playbook};
 
 /// Prints the JSON Schema of a kind of file, for editors
 ///
@@ -20,6 +20,8 @@ enum SchemaKind {
     Fleet,
     /// playbooks/NAME.yaml
     Playbook,
+    /// images/NAME/image.yaml
+    Image,
 }
 
 /// Runs the command.
@@ -30,6 +32,7 @@ pub(super) fn run(args: &Args, env: &Env) -> Result<()> {
     let schema = match args.kind {
         SchemaKind::Fleet => fleet::schema::schema(),
         SchemaKind::Playbook => playbook::schema::schema(),
+        SchemaKind::Image => image::schema::schema(),
     };
     let text =
         serde_json::to_string_pretty(&schema).map_err(|error| Error::failed("writing the schema").because(error))?;

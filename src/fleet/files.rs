@@ -197,6 +197,12 @@ impl FileSet {
             .filter_map(|path| path.strip_prefix("playbooks").ok()?.as_str().strip_suffix(".yaml").map(str::to_owned))
     }
 
+    /// The names of the images: their folders hold an `image.yaml`.
+    pub fn images(&self) -> impl Iterator<Item = String> + '_ {
+        let defined = self.list("images").filter(|path| path.file_name() == Some("image.yaml"));
+        defined.filter_map(|path| Some(path.parent()?.file_name()?.to_owned()))
+    }
+
     /// SHA-256 over all paths, modes and contents, in hexadecimal. Two sets with the same digest are the same set.
     pub fn digest(&self) -> String {
         hex::encode(Sha256::digest(self.encode()))

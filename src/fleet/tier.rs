@@ -83,12 +83,7 @@ fn read_image(field: Field<'_>, files: &FileSet) -> Option<ImageRef> {
     if files.get(format!("images/{}/image.yaml", image.name)).is_some() {
         return Some(image);
     }
-    let known: BTreeSet<_> = files
-        .list("images")
-        .filter(|path| path.file_name() == Some("image.yaml"))
-        .filter_map(|path| path.parent()?.file_name())
-        .collect();
-    report_missing(field, "image", &image.name, &format!("images/{}/image.yaml", image.name), known);
+    report_missing(field, "image", &image.name, &format!("images/{}/image.yaml", image.name), files.images());
     None
 }
 

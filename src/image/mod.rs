@@ -3,6 +3,7 @@
 mod apply;
 pub mod audit;
 pub mod build;
+pub mod changelog;
 pub mod collect;
 mod contained;
 pub mod debs;
@@ -12,8 +13,10 @@ pub mod lock;
 pub mod overlay;
 pub mod plan;
 pub mod programs;
+pub mod published;
 pub mod record;
 pub mod rootfs;
+pub mod schema;
 pub mod sources;
 pub mod stages;
 pub mod stop;

@@ -1,4 +1,5 @@
-//! What is applied inside an image's root, as one plan: the definition's overlay, then its playbooks.
+//! What is applied inside an image's root, as one plan: the overlays of the images that it starts from and its own, then all their
+//! playbooks.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +24,15 @@ pub fn compile(files: &FileSet, definition: &Definition) -> Result<Plan> {
         ("image".to_owned(), definition.name.clone().into()),
         ("suite".to_owned(), definition.suite.name().into()),
     ]);
-    let mut playbooks = definition.playbooks.clone();
-    match overlay(files, &definition.name) {
-        None => crate::playbook::compile(files, &playbooks, vars),
-        Some((files, name)) => {
-            playbooks.insert(0, name);
-            crate::playbook::compile(&files, &playbooks, vars)
+    let (mut files, mut playbooks) = (files.clone(), Vec::new());
+    for image in definition.bases.iter().chain([&definition.name]) {
+        if let Some((with, name)) = overlay(&files, image) {
+            files = with;
+            playbooks.push(name);
         }
     }
+    playbooks.extend(definition.playbooks.clone());
+    crate::playbook::compile(&files, &playbooks, vars)
 }
 
 /// An image's overlay as a playbook, in the language that everything else is applied by; none where there is no overlay.
@@ -66,6 +68,20 @@ fn overlay(files: &FileSet, image: &str) -> Option<(FileSet, String)> {
 mod tests {
     use super::*;
     use crate::fleet::files::File;
+
+    #[test]
+    fn the_overlay_of_the_base_comes_before_its_own() {
+        let file = |text: &str| File { content: text.as_bytes().into(), executable: false };
+        let files = FileSet::with_shipped([
+            ("images/one/image.yaml".into(), file("name: one\n")),
+            ("images/one/overlay/etc/issue".into(), file("one\n")),
+            ("images/two/image.yaml".into(), file("name: two\nfrom: one\nplaybooks: [base]\n")),
+            ("images/two/overlay/etc/issue".into(), file("two\n")),
+        ]);
+        let plan = compile(&files, &Definition::load(&files, "two").unwrap()).unwrap();
+        let names: Vec<_> = plan.plays.iter().map(|play| play.name.as_str()).collect();
+        assert_eq!(names, ["image/overlay-of-one", "image/overlay-of-two", "base"]);
+    }
 
     #[test]
     fn an_overlay_comes_first_and_its_templates_are_rendered() {

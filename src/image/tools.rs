@@ -58,6 +58,7 @@ pub fn bare(name: &str, packages: &[&str]) -> Definition {
         arch: HOST.into(),
         packages: packages.iter().map(ToString::to_string).collect(),
         playbooks: Vec::new(),
+        bases: Vec::new(),
         mirror: None,
         disk: None,
         hardening: None,

@@ -60,8 +60,7 @@ pub(super) async fn run(command: &Image, env: &Env) -> Result<()> {
 
 /// The images that are defined: the shipped ones, and the fleet's own.
 pub(super) fn names(files: &FileSet) -> BTreeSet<String> {
-    let defined = files.list("images").filter(|path| path.file_name() == Some("image.yaml"));
-    defined.filter_map(|path| Some(path.parent()?.file_name()?.to_owned())).collect()
+    files.images().collect()
 }
 
 /// Whether an image of this name is defined.

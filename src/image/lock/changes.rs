@@ -37,8 +37,8 @@ pub struct Change {
     pub to: String,
     /// Whether the new one comes from the security archive.
     pub security: bool,
-    /// The vulnerabilities that its changelog says were mended since, where the changelog is at hand.
-    pub mends: Vec<String>,
+    /// The vulnerabilities that its changelog says were mended since; none where it has no changelog that tells.
+    pub mends: Option<Vec<String>>,
 }
 
 impl Changes {
@@ -68,7 +68,7 @@ impl Changes {
                     from: before.version.clone(),
                     to: after.version.clone(),
                     security: after.archive == Archive::Security,
-                    mends: Vec::new(),
+                    mends: None,
                 })
                 .collect(),
         }
@@ -98,7 +98,10 @@ impl Changes {
         let mut lines = Vec::new();
         for Change { name, from, to, security, mends } in &self.changed {
             let from_security = if *security { "  (security)" } else { "" };
-            let mends = if mends.is_empty() { String::new() } else { format!("  mends {}", mends.join(", ")) };
+            let mends = match mends {
+                Some(mends) if !mends.is_empty() => format!("  mends {}", mends.join(", ")),
+                _ => String::new(),
+            };
             lines.push(format!("~ {name} {from} -> {to}{from_security}{mends}"));
         }
         lines.extend(self.removed.iter().map(|Version { name, version }| format!("- {name} {version}")));
