@@ -8,9 +8,12 @@ use crate::cli::env::{Env, Place};
 use crate::cli::printer::GOOD;
 use crate::cli::work;
 use crate::error::Context;
-use crate::image::audit::kit;
+use crate::image::audit::{kit, openscap};
+use crate::image::changelog;
+use crate::image::debs::Debs;
 use crate::image::lock::changes::Changes;
 use crate::image::lock::resolve::resolve;
+use crate::image::sources::Sources;
 use crate::image::{Definition, Lock, tools};
 use crate::{Error, Result, atomic_file, ownership};
 
@@ -18,7 +21,7 @@ use crate::{Error, Result, atomic_file, ownership};
 ///
 /// Packages that the lock has already stay at their versions, unless --update is given. The lock lies in
 /// images/NAME/lock.ARCH.json and belongs into the fleet's repository. The name `tools` stands for what disks are
-/// made with, and `auditors` for what they are audited with.
+/// made with, `auditors` for what they are audited with, and `scap` for OpenSCAP, which Debian 12 has content for.
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// The image
@@ -74,13 +77,33 @@ pub(in crate::cli) async fn renewed(env: &Env, place: &Place, name: &str, update
     // One that cannot be read is no reason not to make a new one, where that is asked for.
     let old = if update { old.unwrap_or_default() } else { old? };
     let keep = if update { None } else { old.clone() };
+    let sources = definition.clone();
     let mut lock = resolved(env, definition, keep).await?;
-    let changes = Changes::between(old.as_ref(), &lock);
+    let mut changes = Changes::between(old.as_ref(), &lock);
+    if update && !changes.changed.is_empty() {
+        changes = with_changelogs(env, sources, &lock, changes).await?;
+    }
     if let Some(old) = old.filter(|old| changes.is_empty() && old.requested == lock.requested) {
         // The archives' date alone makes no other image.
         lock.date = old.date;
     }
     Ok((lock, changes))
+}
+
+/// Adds what the changed packages' changelogs say. That is news for people: without it the lock is as good.
+async fn with_changelogs(env: &Env, definition: Definition, lock: &Lock, changes: Changes) -> Result<Changes> {
+    let (debs, lock, mut read) = (Debs::new(&env.config.cache_dir), lock.clone(), changes.clone());
+    let done = work::on_thread(env.printer, &definition.name.clone(), "Stopping.", move |stop, progress| {
+        let read_them = changelog::read(&mut read, &lock, &debs, || Sources::of(&definition), &stop, progress);
+        // Ctrl-C is no reason to go on without.
+        stop.check()?;
+        Ok(read_them.map(|()| read))
+    })
+    .await?;
+    Ok(done.unwrap_or_else(|error| {
+        env.printer.warn(error.context("what the changelogs say of security is not known").one_line());
+        changes
+    }))
 }
 
 /// Makes the locks that these images lack; with `disk`, also that of the tools for disks.
@@ -126,6 +149,7 @@ pub(super) fn definition(place: &Place, name: &str) -> Result<Definition> {
     match name {
         tools::NAME => return Ok(tools::definition()),
         kit::NAME => return Ok(kit::definition()),
+        openscap::NAME => return Ok(openscap::definition()),
         _ => {}
     }
     check_name(&place.desired.files, name)?;

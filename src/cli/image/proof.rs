@@ -10,8 +10,9 @@ use crate::cli::env::{Env, Held};
 use crate::cli::work;
 use crate::clock::{Clock, SystemClock};
 use crate::image::audit::waivers::Waivers;
-use crate::image::audit::{self, Profile, kit};
+use crate::image::audit::{self, Audit, Profile, kit, openscap};
 use crate::image::record::Gate;
+use crate::image::tools::Tools;
 use crate::image::verify::{self, Verified};
 use crate::image::vm::boot_test::{self, Booted};
 use crate::image::vm::qemu::Firmware;
@@ -121,14 +122,11 @@ pub(in crate::cli) async fn boot(env: &Env, held: &Held, disk: &Disk, firmware: 
 /// Fails where the disk does not boot or an auditor cannot run; a bar that is not met is in the report.
 pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk) -> Result<audit::Report> {
     lock::ensure(env, &mut held.place, [kit::NAME], false).await?;
-    let (name, files) = (disk.name(), &held.place.desired.files);
-    let waivers = Waivers::load(files, PROFILE)?;
-    let lock = Lock::load(files, &kit::definition())?;
-    let config = env.config.clone();
-    let auditors = work::on_thread(env.printer, name, "Stopping.", move |stop, progress| {
-        Builder::new(&config, &SystemClock).with_stop(stop).kit(kit::NAME, &lock, progress)
-    })
-    .await?;
+    let name = disk.name();
+    let waivers = Waivers::load(&held.place.desired.files, PROFILE)?;
+    let lock = Lock::load(&held.place.desired.files, &kit::definition())?;
+    let auditors = programs(env, kit::NAME, lock).await?;
+    let scap = scanned(env, held, disk, &waivers).await?;
     let inputs = &disk.inputs;
     let agent = AgentBinary::read(&inputs.programs.node.path, &inputs.programs.arch)?;
 
@@ -144,7 +142,9 @@ pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk) -> Re
             return Err(Error::failed("the machine does not run as it should, so it was not audited")
                 .hint(format!("`stead image boot {name}` tells what does not hold")));
         }
-        let report = audit::run(&machine, &inputs.definition, (&profile, &waivers), &auditors, &stop, &told).await?;
+        let mut report =
+            audit::run(&machine, &inputs.definition, (&profile, &waivers), &auditors, &stop, &told).await?;
+        report.audits.extend(scap);
         machine.client.close().await;
         Ok(report)
     })
@@ -169,6 +169,31 @@ pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk) -> Re
     let seen = if failed.is_empty() { format!("every bar met; Lynis {lynis}") } else { failed.join("; ") };
     record(env, held, disk, "audit", Gate { passed: report.passed(), seen, figures, at: SystemClock.now() }).await?;
     Ok(report)
+}
+
+/// A folder of programs, by its lock.
+async fn programs(env: &Env, name: &'static str, lock: Lock) -> Result<Tools> {
+    let config = env.config.clone();
+    work::on_thread(env.printer, name, "Stopping.", move |stop, progress| {
+        Builder::new(&config, &SystemClock).with_stop(stop).kit(name, &lock, progress)
+    })
+    .await
+}
+
+/// What OpenSCAP finds in the root; nothing where it has no content for the suite.
+async fn scanned(env: &Env, held: &mut Held, disk: &Disk, waivers: &Waivers) -> Result<Option<Audit>> {
+    let Some(content) = openscap::content(disk.inputs.definition.suite) else { return Ok(None) };
+    lock::ensure(env, &mut held.place, [openscap::NAME], false).await?;
+    let lock = Lock::load(&held.place.desired.files, &openscap::definition())?;
+    let kit = programs(env, openscap::NAME, lock).await?;
+    let dir = boot_test::folder(&env.config.cache_dir)?;
+    let (program, layers, waivers) = (env.config.program.clone(), disk.built.root.layers.clone(), waivers.clone());
+    work::on_thread(env.printer, disk.name(), "Stopping.", move |stop, progress| {
+        progress("running OpenSCAP on the root");
+        let path = Utf8Path::from_path(dir.path()).ok_or_else(|| Error::failed("the cache folder is not UTF-8"))?;
+        openscap::audit(&program, &layers, (&kit, content), path, &waivers, &stop).map(Some)
+    })
+    .await
 }
 
 /// Gives a machine up when it is told to stop, whatever it waits for, and in any case after [`MOST`].

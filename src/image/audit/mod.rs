@@ -5,6 +5,7 @@
 //! | Lynis | its hardening index, with no test left out | the definition's `minimum: {lynis: …}` |
 //! | ssh-audit | the exit code of a plain run | 0; what its suite cannot have is a waiver |
 //! | systemd | the exposure of every service that is loaded | 2.0 for our own, 5.0 for others or a waiver |
+//! | OpenSCAP (Debian 12) | rules of ANSSI BP-028 and of "standard" that fail without a reason | none yet: see `openscap` |
 //! | cloud-init | `cloud-init schema --system` | valid |
 //! | profile | the image's own playbooks, as a check | nothing to change |
 //!
@@ -12,6 +13,7 @@
 
 pub mod kit;
 mod lynis;
+pub mod openscap;
 mod page;
 mod profile;
 mod ssh;
@@ -39,7 +41,7 @@ pub struct Report {
 /// What one auditor found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Audit {
-    /// The auditor: `lynis`, `ssh-audit`, `systemd`, `cloud-init`, `profile`.
+    /// The auditor: `lynis`, `ssh-audit`, `systemd`, `openscap`, `cloud-init`, `profile`.
     pub auditor: &'static str,
     /// Its version, where it tells one.
     pub version: Option<String>,
