@@ -2,7 +2,7 @@
 //!
 //! Read once from the environment by the binaries and handed down; no other room looks at the environment.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{Error, Result};
 
@@ -29,7 +29,15 @@ pub struct Config {
     pub fault: Option<String>,
 }
 
+/// Where images lie that root built on this machine, for all of its users.
+const SHARED_CACHE: &str = "/var/cache/stead";
+
 impl Config {
+    /// The caches in which built disks are looked for: this user's own, and the machine's.
+    pub fn caches(&self) -> [&Utf8Path; 2] {
+        [&self.cache_dir, Utf8Path::new(SHARED_CACHE)]
+    }
+
     /// Reads the settings.
     ///
     /// # Errors
@@ -41,7 +49,7 @@ impl Config {
         let root = rustix::process::geteuid().is_root();
         let cache_dir = match (var("STEAD_CACHE_DIR")?, root) {
             (Some(dir), _) => dir,
-            (None, true) => "/var/cache/stead".into(),
+            (None, true) => SHARED_CACHE.into(),
             (None, false) => match var("XDG_CACHE_HOME")? {
                 Some(dir) => dir.join("stead"),
                 None => var("HOME")?

@@ -14,7 +14,7 @@ use crate::image::stages::Stages;
 use crate::image::vm::qemu;
 use crate::image::{build, rootfs};
 use crate::provider::local::left_over::{self, LeftOver};
-use crate::provider::local::tools;
+use crate::provider::local::{VM_TOOLS, tools};
 use crate::tool::Tool;
 use crate::{Error, Result};
 
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, config: &Config, printer: &Printer) -> Result<()>
 
 fn look(config: &Config) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for tool in tools::ALL.into_iter().chain([rootfs::MMDEBSTRAP, qemu::QEMU, SETPRIV, SETSID]) {
+    for tool in tools::ALL.into_iter().chain(VM_TOOLS).chain([rootfs::MMDEBSTRAP, SETPRIV, SETSID]) {
         let found = tool.find();
         findings.push(Finding {
             what: tool.program.into(),

@@ -6,7 +6,7 @@ use super::env::{Env, Place};
 use super::known_hosts;
 use super::overview::{self, Seen};
 use super::printer::table;
-use super::text::{short, time};
+use super::text::{places, short, time};
 use crate::api::views::NodeView;
 use crate::provider;
 use crate::store::{Listed, Node as Record, Store};
@@ -85,7 +85,7 @@ async fn list(env: &Env, place: &Place, store: &Store) -> Result<()> {
                 row.node.provider.clone(),
                 row.node.state.clone(),
                 word(row.machine).into(),
-                row.node.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                places(&row.node.addresses, row.node.ssh_port),
                 row.node.image.as_deref().map_or("-", short).into(),
             ]
         })

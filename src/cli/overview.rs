@@ -50,6 +50,7 @@ pub(super) struct NodeRow {
     /// As its provider sees it.
     pub(super) machine: Seen,
     pub(super) addresses: Vec<IpAddr>,
+    pub(super) ssh_port: u16,
     pub(super) image: Option<String>,
     pub(super) playbooks: Playbooks,
     /// What was declared anew, and only a new node will have.
@@ -133,7 +134,7 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
         };
         if let Some(node) = node.as_ref().filter(|node| node.kind == "local") {
             let local = Local::new(place.desired.fleet.id.clone(), &place.dir, &env.config)?;
-            sizes_enforced = Some(local.enforces_sizes(&node.mark));
+            sizes_enforced = Some(local.enforces_sizes(&node.mark) && sizes_enforced.unwrap_or(true));
         }
         let node = match node {
             Some(node) => {
@@ -172,6 +173,7 @@ async fn row(env: &Env, place: &Place, slug: &str, node: Node, warn: &dyn Fn(Err
         recorded: node.state,
         machine,
         addresses: node.addresses,
+        ssh_port: node.ssh_port,
         image: node.image,
         playbooks: standing(place, slug, node.playbook_digest.as_deref(), warn),
         outdated: Vec::new(),

@@ -8,7 +8,7 @@ use super::env::Env;
 use super::outdated::Outdated;
 use super::overview::{self, NodeRow, Overview, Playbooks, WorkspaceRow};
 use super::printer::table;
-use super::text::short;
+use super::text::{places, short};
 use crate::Result;
 use crate::store::WorkflowState;
 
@@ -70,7 +70,7 @@ fn text(overview: &Overview) -> String {
 
 fn cells(row: &WorkspaceRow) -> Vec<String> {
     let node = row.node.as_ref();
-    let addresses = node.map(|node| node.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    let addresses = node.map(|node| places(&node.addresses, node.ssh_port));
     let image = node.and_then(|node| node.image.as_deref());
     vec![
         row.slug.clone(),
@@ -171,6 +171,7 @@ mod tests {
                 recorded,
                 machine,
                 addresses: vec!["10.90.0.10".parse().unwrap()],
+                ssh_port: 22,
                 image: Some("0123456789abcdef0123".into()),
                 playbooks,
                 outdated: if slug == "dead" { vec![Outdated::Image] } else { vec![] },

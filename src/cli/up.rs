@@ -1,6 +1,7 @@
 //! `stead up`: the main job.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -12,9 +13,10 @@ use super::mistakes;
 use super::outdated::{Declared, Outdated};
 use super::printer::{GOOD, table};
 use super::publish::{publish, reconcile};
+use super::text::places;
 use super::work::Work;
 use crate::fleet::ProviderKind;
-use crate::provider::local::Local;
+use crate::provider::local;
 use crate::secrets::vault::Vault;
 use crate::store::Workspace;
 use crate::workflow::flows::{self, Choice, converge, deprovision, provision};
@@ -36,7 +38,8 @@ struct Up {
     workspace: String,
     node: String,
     state: String,
-    addresses: Vec<String>,
+    addresses: Vec<IpAddr>,
+    ssh_port: u16,
     image: Option<String>,
 }
 
@@ -51,11 +54,15 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     if slugs.is_empty() {
         return Err(Error::input("the fleet declares no workspaces").hint("add one under `workspaces` in stead.yaml"));
     }
-    check_host(&held, &slugs)?;
+    let bare = without_node(&held, &slugs).await?;
+    check_host(env, &held, &slugs, &bare)?;
     check_files(env, &held, &slugs)?;
     check_secrets(&held, &slugs).await?;
-    let images = images_to_build(&held, &slugs).await?;
-    image::lock::ensure(env, &mut held.place, images.iter().map(String::as_str), false).await?;
+    let images = images_to_build(&held, &bare);
+    for (disk, of_a_kind) in [(false, &images.roots), (true, &images.disks)] {
+        image::lock::ensure(env, &mut held.place, of_a_kind.iter().map(String::as_str), disk).await?;
+    }
+    let images: BTreeSet<_> = images.roots.into_iter().chain(images.disks).collect();
     for image in &images {
         // Also what is no mistake of the files': the programs for nodes that were not built.
         flows::image::inputs(&env.config, &held.place.desired, image)?;
@@ -89,23 +96,42 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     summary(env, &held, &workspaces, begun.elapsed().as_secs_f64()).await
 }
 
-/// The images that new nodes will be made of, as they are defined now. Who has a node needs none, and what a channel names
-/// is built already.
-async fn images_to_build(held: &Held, slugs: &[String]) -> Result<BTreeSet<String>> {
+/// Those of the workspaces that have no node yet, and whose machine is not brought.
+async fn without_node(held: &Held, slugs: &[String]) -> Result<Vec<String>> {
     let fleet = &held.place.desired.fleet;
-    let mut images = BTreeSet::new();
+    let mut bare = Vec::new();
     let mut reader = held.store.read().await?;
     for slug in slugs {
-        let Some(workspace) = fleet.workspace(slug).filter(|workspace| workspace.machine.is_none()) else { continue };
-        if let Some(recorded) = reader.workspace_by_slug(slug).await?
-            && reader.node_of(recorded.id).await?.is_some()
-        {
-            continue;
+        let made = fleet.workspace(slug).is_some_and(|workspace| workspace.machine.is_none());
+        let recorded = reader.workspace_by_slug(slug).await?.map(|workspace| workspace.id);
+        let node = match recorded {
+            Some(id) => reader.node_of(id).await?,
+            None => None,
+        };
+        if made && node.is_none() {
+            bare.push(slug.clone());
         }
-        let image = fleet.tier(workspace).and_then(|tier| tier.image.as_ref());
-        images.extend(image.filter(|image| image.channel.is_none()).map(|image| image.name.clone()));
     }
-    Ok(images)
+    Ok(bare)
+}
+
+/// The names of the images whose roots, and of those whose disks, nodes will be made of.
+struct Images {
+    roots: BTreeSet<String>,
+    disks: BTreeSet<String>,
+}
+
+/// The images that new nodes will be made of, as they are defined now. What a channel names is built already.
+fn images_to_build(held: &Held, bare: &[String]) -> Images {
+    let desired = &held.place.desired;
+    let mut images = Images { roots: BTreeSet::new(), disks: BTreeSet::new() };
+    for (workspace, tier) in bare.iter().filter_map(|slug| desired.workspace(slug).ok()) {
+        if let Some(image) = tier.image.as_ref().filter(|image| image.channel.is_none()) {
+            let vm = flows::image::is_vm(desired, workspace, tier);
+            if vm { &mut images.disks } else { &mut images.roots }.insert(image.name.clone());
+        }
+    }
+    images
 }
 
 /// Compiles what these workspaces' nodes and images are made of.
@@ -135,12 +161,13 @@ async fn warn_outdated(env: &Env, held: &Held, workspaces: &[Workspace]) -> Resu
     Ok(())
 }
 
-/// Finds out before anything is begun what would stop it.
-fn check_host(held: &Held, slugs: &[String]) -> Result<()> {
-    let fleet = &held.place.desired.fleet;
+/// Finds out before anything is begun what would stop it. `bare` are those who get a node.
+fn check_host(env: &Env, held: &Held, slugs: &[String], bare: &[String]) -> Result<()> {
+    let desired = &held.place.desired;
+    let mut instead = Vec::new();
     for slug in slugs {
-        let Some(workspace) = fleet.workspace(slug) else { continue };
-        let Some(provider) = fleet.provider(workspace) else { continue };
+        let Ok((workspace, tier)) = desired.workspace(slug) else { continue };
+        let Some(provider) = desired.fleet.provider(workspace) else { continue };
         if provider.kind == ProviderKind::Ssh {
             continue;
         }
@@ -151,13 +178,28 @@ fn check_host(held: &Held, slugs: &[String]) -> Result<()> {
             ))
             .hint("name the other workspaces: `stead up WORKSPACE…`"));
         }
-        if fleet.tier(workspace).is_some_and(|tier| tier.vm) {
-            return Err(Error::input(format!(
-                "workspace {slug:?} wants a virtual machine (`vm: true`), which this version of stead cannot boot yet"
-            ))
-            .hint("leave `vm` out of its tier: the node is then a container"));
+        if !bare.contains(slug) {
+            continue;
         }
-        Local::check_host()?;
+        if flows::image::is_vm(desired, workspace, tier) {
+            flows::image::check_vm(desired, tier)?;
+            match (tier.vm, local::cannot_contain()) {
+                (false, Some(reason)) => {
+                    let explain = |error: Error| error.context(reason).hint("run as root, nodes are containers");
+                    local::check_vms().map_err(explain)?;
+                    instead.push(slug.as_str());
+                }
+                _ => local::check_vms()?,
+            }
+        } else {
+            local::check_containers()?;
+        }
+    }
+    if let Some(reason) = local::cannot_contain().filter(|_| !instead.is_empty()) {
+        env.printer.warn(format_args!(
+            "{reason}: instead, QEMU boots the image's disk for {}; without KVM that takes minutes",
+            instead.join(", ")
+        ));
     }
     Ok(())
 }
@@ -195,13 +237,16 @@ async fn summary(env: &Env, held: &Held, workspaces: &[Workspace], seconds: f64)
             workspace: workspace.slug.clone(),
             node: node.id.to_string(),
             state: node.state.to_string(),
-            addresses: node.addresses.iter().map(ToString::to_string).collect(),
+            addresses: node.addresses,
+            ssh_port: node.ssh_port,
             image: node.image,
         });
     }
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| vec![row.workspace.clone(), row.state.clone(), row.addresses.join(" "), row.node.clone()])
+        .map(|row| {
+            vec![row.workspace.clone(), row.state.clone(), places(&row.addresses, row.ssh_port), row.node.clone()]
+        })
         .collect();
     env.printer.say(format_args!("\n{GOOD}{} healthy{GOOD:#} in {seconds:.1} s\n", count(rows.len())));
     env.printer.data(&rows, table(&["WORKSPACE", "STATE", "ADDRESSES", "NODE"], &cells))?;

@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::FlockOperation;
 use serde::Serialize;
 
+use super::published::Published;
 use super::stages::{Stage, Stages};
 use crate::error::Context;
 use crate::{Error, Result, atomic_file};
@@ -89,6 +90,9 @@ impl Stages {
             }
         }
         self.left_over(dry)?;
+        if !dry {
+            Published::new(self.cache()).sweep(|key| self.dir().join(key).is_dir())?;
+        }
         stored.sort_by_key(|(used, _)| *used);
         for (_, stage) in stored {
             if outcome.kept <= limit {
@@ -111,6 +115,7 @@ impl Stages {
         if aside.exists() {
             fs_err::remove_dir_all(&aside)?;
         }
+        Published::new(self.cache()).remove(key)?;
         fs_err::rename(self.dir().join(key), &aside)?;
         fs_err::remove_dir_all(&aside).with_context(|| format!("removing the stage {key}"))
     }
@@ -128,7 +133,7 @@ impl Stages {
 
     /// What killed programs left beside the stages.
     fn left_over(&self, dry: bool) -> Result<()> {
-        for entry in entries(self.dir().parent().unwrap_or(self.dir()))? {
+        for entry in entries(self.cache())? {
             let ours = entry.file_name().is_some_and(|name| LEFT_OVER.iter().any(|begin| name.starts_with(begin)));
             if ours && !dry && !younger(fs_err::metadata(&entry)?.modified()?, LEFT) {
                 fs_err::remove_dir_all(&entry)?;
@@ -137,8 +142,12 @@ impl Stages {
         Ok(())
     }
 
+    fn cache(&self) -> &Utf8Path {
+        self.dir().parent().unwrap_or(self.dir())
+    }
+
     fn pins(&self) -> Utf8PathBuf {
-        self.dir().parent().unwrap_or(self.dir()).join("pins")
+        self.cache().join("pins")
     }
 
     fn pinned(&self) -> Result<BTreeSet<String>> {
@@ -175,7 +184,7 @@ fn entries(dir: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
 }
 
 /// What a folder's files take on the disk: disks have holes.
-fn size(path: &Utf8Path) -> Result<u64> {
+pub(super) fn size(path: &Utf8Path) -> Result<u64> {
     use std::os::unix::fs::MetadataExt;
     let found = fs_err::symlink_metadata(path)?;
     let own = found.blocks() * 512;

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
-
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::fleet::Size;
 use crate::id::{FleetId, Mark};
+use crate::image::vm::qemu::Firmware;
 use crate::{Error, Result};
 
 /// What a machine is made from.
@@ -25,12 +26,30 @@ pub struct MachineSpec {
     pub mark: Mark,
     /// What the machine calls itself.
     pub hostname: String,
-    /// The image's layers, topmost first.
-    pub layers: Vec<Utf8PathBuf>,
+    /// What it starts from.
+    pub base: Base,
     /// How large it is.
     pub size: Option<Size>,
     /// cloud-init's user-data. Holds the single-use bootstrap host key and no other secret.
     pub user_data: Zeroizing<String>,
+}
+
+/// What a machine starts from.
+#[derive(Debug, Clone)]
+pub enum Base {
+    /// An image's layers, topmost first: a container.
+    Layers(Vec<Utf8PathBuf>),
+    /// An image's disk: a virtual machine.
+    Disk(BaseDisk),
+}
+
+/// An image's disk, as machines start from it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BaseDisk {
+    /// The file: qcow2, or raw where its name ends in something else.
+    pub file: Utf8PathBuf,
+    /// What boots from it.
+    pub firmware: Firmware,
 }
 
 /// A machine as its provider sees it.
@@ -42,6 +61,8 @@ pub struct Machine {
     pub state: MachineState,
     /// Where it is reached, best first.
     pub addresses: Vec<IpAddr>,
+    /// The port of its sshd there.
+    pub ssh_port: u16,
 }
 
 /// Whether a machine runs.

@@ -149,3 +149,38 @@ fn check(definition: &Definition, entry: &Entry) -> Result<()> {
         .because(lines.join("\n"))
         .hint(format!("then promote it again, after {}", commands.join(", "))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::FileSet;
+
+    fn gate(passed: bool, lynis: f64) -> Gate {
+        let figures = [("audit.lynis".to_owned(), lynis)].into();
+        Gate { passed, seen: if passed { "good".into() } else { "worse".into() }, figures, at: SystemClock.now() }
+    }
+
+    #[test]
+    fn a_channel_moves_only_to_a_build_that_passed_every_gate() {
+        let definition = Definition::load(&FileSet::shipped(), "agent-node").unwrap();
+        let names: Vec<String> = gates(&definition).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["verify", "boot.bios", "boot.uefi", "audit"]);
+        let mut entry = Entry::default();
+        for name in &names {
+            let error = check(&definition, &entry).unwrap_err();
+            assert!(format!("{error:?}").contains(&format!("{name}: not done yet")), "{error:?}");
+            entry.gates.insert(name.clone(), gate(true, 85.0));
+        }
+        check(&definition, &entry).unwrap();
+        for name in &names {
+            let mut failed = entry.clone();
+            failed.gates.insert(name.clone(), gate(false, 85.0));
+            let error = format!("{:?}", check(&definition, &failed).unwrap_err());
+            assert!(error.contains(&format!("{name}: worse")) && error.contains("stead image"), "{error}");
+        }
+        // The bar was raised after the audit.
+        entry.gates.insert("audit".into(), gate(true, 84.0));
+        let error = format!("{:?}", check(&definition, &entry).unwrap_err());
+        assert!(error.contains("audit: Lynis gave 84, and 85 is asked for now"), "{error}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::cli::work::Work;
 use crate::fleet::FileSet;
 use crate::fleet::files::File;
 use crate::id::{FleetId, RevisionId};
-use crate::provider::local::Local;
+use crate::provider::local;
 use crate::redact::Secret;
 use crate::secrets::operators::Operators;
 use crate::secrets::vault::Vault;
@@ -71,7 +71,7 @@ struct Passed {
 /// # Errors
 /// Fails where a test does, with the first one's error.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
-    Local::check_host()?;
+    local::check_containers()?;
     let place = env.place()?;
     let mut passed = Vec::new();
     for name in &args.names {

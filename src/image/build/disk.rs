@@ -16,6 +16,7 @@ use super::keys::{self, DiskKeys, Keys};
 use super::{Builder, Built, Inputs};
 use crate::image::disk::{filesystem, formats, initrd, layout};
 use crate::image::lock::Lock;
+use crate::image::published::Published;
 use crate::image::sources::Sources;
 use crate::image::stages::StageKey;
 use crate::image::tools::{self, Tools};
@@ -68,13 +69,23 @@ impl Builder<'_> {
             return Err(Error::input(format!("the image {name:?} declares no disk"))
                 .hint("`disk: {size: 4GiB}` in its image.yaml makes one"));
         };
+        let published = Published::new(&self.config.cache_dir);
         if let Some(found) = self.find_disk(inputs, &keys)? {
+            published.put(&found.key, found.bootable())?;
             return Ok(found);
         }
-        let root = self.build(inputs, progress)?;
-        let mut made = root.made.clone();
         self.check()?;
-        let tools = self.tools(&keys, inputs, progress, &mut made)?;
+        // Two things that do not wait for each other; the root has more to tell.
+        let (root, tools) = std::thread::scope(|scope| {
+            let tools = scope.spawn(|| {
+                let mut made = Vec::new();
+                self.tools(&keys, inputs, &|_| {}, &mut made).map(|tools| (tools, made))
+            });
+            (self.build(inputs, progress), tools.join())
+        });
+        let root = root?;
+        let (tools, unpacked) = tools.map_err(|_| Error::failed("unpacking the disk's tools ended unexpectedly"))??;
+        let mut made = [root.made.clone(), unpacked].concat();
         let [agent, playbooks, packages] = &root.layers[..] else {
             return Err(Error::failed("a root has three layers"));
         };
@@ -106,7 +117,7 @@ impl Builder<'_> {
             progress("compressing the disk");
             formats::convert(declared, &disk.join(RAW), &building.root(), &tools, &self.stop)
         })?;
-        Ok(BuiltDisk {
+        let built = BuiltDisk {
             key: keys.format,
             root,
             filesystem,
@@ -115,7 +126,9 @@ impl Builder<'_> {
             tools,
             made,
             seconds: begun.elapsed().as_secs_f64(),
-        })
+        };
+        published.put(&built.key, built.bootable())?;
+        Ok(built)
     }
 
     /// The disk, if all of it is stored.

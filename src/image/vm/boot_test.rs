@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::console::Console;
-use super::qemu::{Firmware, Machine, Spec, free_port};
+use super::qemu::{Firmware, Machine, Network, Spec, free_port};
 use super::seed;
 use crate::error::Context;
 use crate::image::stop::Stop;
@@ -127,10 +127,10 @@ pub async fn boot(
         archives: None,
     };
     let user_data = user_data.render(&crate::render::context::Context::new())?;
-    let seed = seed::write(dir, &user_data, &cloud_init::meta_data("boot-test", "boot-test"), tools, stop)?;
+    let seed = seed::write(dir, &user_data, &cloud_init::meta_data("boot-test", "boot-test"))?;
 
     let ssh_port = free_port()?;
-    let spec = Spec { disk: overlay, seed, firmware, vcpus: VCPUS, memory: MEMORY, ssh_port };
+    let spec = Spec { disk: overlay, seed, firmware, vcpus: VCPUS, memory: MEMORY, network: Network::Own(ssh_port) };
     let begun = Instant::now();
     let mut machine = Machine::start(&spec, dir)?;
     let console = Console::default();

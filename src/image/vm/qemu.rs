@@ -1,25 +1,33 @@
 //! QEMU, with what an image's disk needs of a machine.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Context;
 use crate::tool::Tool;
-use crate::{Error, Result};
+use crate::{Error, Result, atomic_file};
 
 /// The emulator.
 pub const QEMU: Tool =
     Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boot an image's disk" };
-const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux", purpose: "end a machine with its command" };
+/// Makes and converts disks.
+pub const QEMU_IMG: Tool = Tool { program: "qemu-img", package: "qemu-utils", purpose: "make a machine's disk" };
+/// Ties a process to its parent.
+pub const SETPRIV: Tool = Tool { program: "setpriv", package: "util-linux", purpose: "end a machine with its command" };
 /// UEFI for QEMU (Debian's package `ovmf`): code, and variables with Microsoft's keys, so that Secure Boot is on.
 pub const UEFI_CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.ms.fd";
 const UEFI_VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
 
+/// A host without room is told to the machine as an error of its disk; else QEMU would pause it, for nobody to go on with.
+const ERRORS: &str = "werror=report,rerror=report";
+
 /// What a machine boots with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Firmware {
     /// A PC's BIOS.
@@ -51,8 +59,18 @@ pub struct Spec {
     pub vcpus: u32,
     /// Memory, in bytes.
     pub memory: u64,
-    /// The port on this host's loopback that leads to the machine's sshd.
-    pub ssh_port: u16,
+    /// How it reaches others, and is reached.
+    pub network: Network,
+}
+
+/// A machine's network; none needs root.
+#[derive(Debug, Clone)]
+pub enum Network {
+    /// QEMU's own. This port of the host's loopback leads to the machine's sshd; the machine reaches what the host reaches,
+    /// the host's loopback too. For machines that nobody else has a say on.
+    Own(u16),
+    /// Another program's, at the other end of a socket that QEMU inherits under this number.
+    Socket(RawFd),
 }
 
 impl Spec {
@@ -70,20 +88,20 @@ impl Spec {
             .args(["-accel", if kvm_works() { "kvm" } else { "tcg,thread=multi" }, "-cpu", "max"])
             .args(["-smp", &self.vcpus.to_string(), "-m", &format!("{}M", self.memory >> 20)])
             .args(["-device", "virtio-rng-pci"])
-            .args(["-drive", &format!("file={},format=qcow2,if=virtio,discard=unmap", escaped(&self.disk))])
+            .args(["-drive", &format!("file={},format=qcow2,if=virtio,discard=unmap,{ERRORS}", escaped(&self.disk))])
             .args(["-drive", &format!("file={},format=raw,if=virtio,readonly=on", escaped(&self.seed))])
-            .args(["-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port)])
+            .args(["-netdev", &self.network.option()])
             .args(["-device", "virtio-net-pci,netdev=net"]);
         match self.firmware {
             Firmware::Bios => command.args(["-machine", "pc"]),
             Firmware::Uefi => {
                 let variables = dir.join("uefi-variables.fd");
                 if !variables.is_file() {
-                    fs_err::copy(UEFI_VARIABLES, &variables).map_err(|error| {
-                        Error::from(error)
-                            .context("the UEFI for QEMU is not installed")
+                    let fresh = atomic_file::read(UEFI_VARIABLES.into())?.ok_or_else(|| {
+                        Error::failed("the UEFI for QEMU is not installed")
                             .hint("`stead doctor --fix` installs it, or `apt-get install ovmf`")
                     })?;
+                    atomic_file::write(&variables, &fresh, 0o600)?;
                 }
                 // The keys are kept where only the firmware itself can write, as Secure Boot demands.
                 command
@@ -94,6 +112,15 @@ impl Spec {
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Ok(command)
+    }
+}
+
+impl Network {
+    fn option(&self) -> String {
+        match self {
+            Self::Own(port) => format!("user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22"),
+            Self::Socket(number) => format!("stream,id=net,server=off,addr.type=fd,addr.str={number}"),
+        }
     }
 }
 

@@ -3,16 +3,20 @@
 //! ```text
 //! .stead/nodes/MARK/
 //!     machine.json       what the supervisor needs to start it
-//!     upper/ work/       what the node has written over its image
-//!     root/              where the overlay is mounted, inside the supervisor's mount namespace only
-//!     netns              where the node's network is held, likewise
+//!     upper/ work/       of a container: what the node has written over its image
+//!     root/              of a container: where the overlay is mounted, inside the supervisor's mount namespace only
+//!     netns              of a container: where the node's network is held, likewise
+//!     disk.qcow2         of a virtual machine: its own disk
+//!     seed.img           of a virtual machine: what cloud-init finds at the first boot
 //!     console.log        what the node said on its console
 //!     supervisor.lock    locked as long as the supervisor lives, and holds its process id
 //! ```
 //!
 //! A folder becomes visible under its mark when it is whole, and is renamed away before it is removed.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -23,8 +27,11 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Limits;
 use crate::error::Context;
 use crate::id::Mark;
+use crate::image::vm::qemu::Firmware;
 use crate::{Error, Result};
 
+/// Where containers' sshd listens.
+const SSH_PORT: u16 = 22;
 /// How long a lock may be in somebody's way who only asks.
 const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(5);
@@ -38,6 +45,24 @@ pub(super) struct MachineFile {
     pub(super) hostname: String,
     /// The machine id (RFC 4122 UUID), stable over reboots, since the host key of systemd's credentials hangs on it.
     pub(super) uuid: uuid::Uuid,
+    /// What it runs as.
+    #[serde(flatten)]
+    pub(super) form: Form,
+}
+
+/// What a node runs as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Form {
+    /// systemd-nspawn.
+    Container(Container),
+    /// QEMU.
+    Vm(Vm),
+}
+
+/// What is needed to start a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Container {
     /// The node's number in the fleet's subnets.
     pub(super) number: u8,
     /// Addresses with their prefix lengths.
@@ -49,6 +74,37 @@ pub(super) struct MachineFile {
     /// How much of the host it may use.
     #[serde(default)]
     pub(super) limits: Option<Limits>,
+}
+
+/// What is needed to start a virtual machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Vm {
+    /// What it boots with.
+    pub(super) firmware: Firmware,
+    /// Processors.
+    pub(super) vcpus: u32,
+    /// Memory, in bytes.
+    pub(super) memory: u64,
+    /// The port on this host's loopback that leads to its sshd.
+    pub(super) ssh_port: u16,
+}
+
+impl MachineFile {
+    /// Where it is reached.
+    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+        match &self.form {
+            Form::Container(container) => container.addresses.iter().map(IpNet::addr).collect(),
+            Form::Vm(_) => vec![Ipv4Addr::LOCALHOST.into()],
+        }
+    }
+
+    /// The port of its sshd there.
+    pub(super) fn ssh_port(&self) -> u16 {
+        match &self.form {
+            Form::Container(_) => SSH_PORT,
+            Form::Vm(vm) => vm.ssh_port,
+        }
+    }
 }
 
 /// A node's folder.
@@ -74,6 +130,19 @@ impl MachineDir {
     /// A file or folder in it.
     pub(super) fn join(&self, name: &str) -> Utf8PathBuf {
         self.0.join(name)
+    }
+
+    /// Whether the machine is this user's own. Root, too, runs no one else's: what lies in the folder is theirs to write.
+    ///
+    /// # Errors
+    /// Fails where it is another's, with the way out.
+    pub(super) fn check_owner(&self) -> Result<()> {
+        let (owner, own) = (fs_err::metadata(&self.0)?.uid(), rustix::process::geteuid().as_raw());
+        if owner == own {
+            return Ok(());
+        }
+        let error = Error::failed(format!("the node in {} belongs to another user (uid {owner})", self.0));
+        Err(error.hint(if owner == 0 { "run the same command with sudo" } else { "run the same command as that user" }))
     }
 
     /// Reads `machine.json`; `None` where there is no such machine.

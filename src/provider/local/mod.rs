@@ -1,10 +1,11 @@
-//! Local nodes: systemd-nspawn with a real systemd as PID 1, real cloud-init, real sshd, and an address of its own.
+//! Local nodes: containers (see `container`), or virtual machines (see `vm`) where a tier asks for them and where this host
+//! cannot run containers.
 //!
-//! A node is an overlay over its image's layers, so it costs no copy. It hangs on a supervisor process of its own and
-//! outlives the command that started it.
+//! A node hangs on a supervisor process of its own and outlives the command that started it.
 
 mod cable;
 mod cgroup;
+mod container;
 pub mod left_over;
 mod machine;
 pub mod network;
@@ -13,24 +14,20 @@ mod seed;
 mod spawn;
 pub mod supervisor;
 pub mod tools;
-
-use std::collections::BTreeSet;
+mod vm;
 
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
-use ipnet::Ipv4Net;
 use rustix::fs::FlockOperation;
 
-use self::cable::Cable;
-use self::cgroup::{Cgroup, Limits};
-use self::machine::{MachineDir, MachineFile};
-use super::{Machine, MachineSpec, MachineState, Provider};
+pub use self::container::{cannot_contain, check_host as check_containers};
+use self::machine::{Form, MachineDir, MachineFile};
+pub use self::vm::{TOOLS as VM_TOOLS, check_host as check_vms};
+use super::{Base, Machine, MachineSpec, MachineState, Provider};
 use crate::error::Context;
 use crate::id::{FleetId, Mark};
-use crate::{Error, Result};
+use crate::{Error, Result, ownership};
 
-/// The numbers that nodes get in their fleet's /24; 1 is the host's.
-const NUMBERS: std::ops::RangeInclusive<u8> = 10..=250;
 /// How much of a console's log is looked at, in bytes.
 const CONSOLE_TAIL: u64 = 64 << 10;
 
@@ -60,31 +57,12 @@ impl Local {
         })
     }
 
-    /// What keeps local nodes from running here, if anything does; asked before anything is made.
-    ///
-    /// # Errors
-    /// Fails with the reason and the way out.
-    pub fn check_host() -> Result<()> {
-        if !rustix::process::geteuid().is_root() {
-            return Err(Error::failed("local nodes are containers, and only root can run them")
-                .hint("run the same command with sudo"));
-        }
-        let missing: Vec<_> = tools::ALL.iter().filter(|tool| tool.find().is_none()).collect();
-        if let Some(first) = missing.first() {
-            let packages: BTreeSet<_> = missing.iter().map(|tool| tool.package).collect();
-            let packages = packages.into_iter().collect::<Vec<_>>().join(" ");
-            return Err(Error::failed(format!(
-                "{} is not installed; it is needed to {}",
-                first.program, first.purpose
-            ))
-            .hint(format!("`stead doctor --fix` installs what is missing, or `apt-get install {packages}`")));
-        }
-        Ok(())
-    }
-
-    /// Whether this host enforces the sizes (memory, CPU) that tiers declare.
+    /// Whether this host enforces the size (memory, CPU) that a node's tier declares.
     pub fn enforces_sizes(&self, mark: &Mark) -> bool {
-        Cgroup::of(mark).is_ok_and(|cgroup| cgroup.enforces_sizes())
+        match self.dir(mark).read() {
+            Ok(Some(MachineFile { form: Form::Vm(_), .. })) => true,
+            _ => container::enforces_sizes(mark),
+        }
     }
 
     fn dir(&self, mark: &Mark) -> MachineDir {
@@ -95,9 +73,13 @@ impl Local {
     fn lock(&self) -> Result<fs_err::File> {
         // Beside the folder, which goes with its last node: a lock must not be removed while someone waits for it.
         fs_err::create_dir_all(self.fleet_dir.join(".stead"))?;
-        let lock = fs_err::File::create(self.nodes.with_extension("lock"))?;
+        let path = self.nodes.with_extension("lock");
+        let lock = fs_err::File::create(&path)?;
+        // With `sudo` now and without it the next time, it is still one fleet.
+        ownership::inherit(&path)?;
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(std::io::Error::from)?;
         fs_err::create_dir_all(&self.nodes)?;
+        ownership::inherit(&self.nodes)?;
         Ok(lock)
     }
 
@@ -120,61 +102,34 @@ impl Local {
     fn look(&self, dir: &MachineDir) -> Result<Option<Machine>> {
         let Some(file) = dir.read()? else { return Ok(None) };
         let state = if dir.supervisor()?.is_some() { MachineState::Running } else { MachineState::Stopped };
-        Ok(Some(Machine { mark: file.mark, state, addresses: file.addresses.iter().map(ipnet::IpNet::addr).collect() }))
-    }
-
-    fn network(&self) -> Result<network::Network> {
-        // Nodes keep their addresses for life, so once chosen the subnet is kept beside them.
-        let path = self.nodes.join("subnet");
-        let wanted: Option<Ipv4Net> = fs_err::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-        let network = network::ensure(&self.run_dir, &self.fleet, &self.fleet_dir, wanted)?;
-        if wanted != Some(network.v4) {
-            fs_err::write(&path, network.v4.to_string())?;
-        }
-        Ok(network)
+        let (addresses, ssh_port) = (file.addresses(), file.ssh_port());
+        Ok(Some(Machine { mark: file.mark, state, addresses, ssh_port }))
     }
 
     fn create_now(&self, spec: &MachineSpec) -> Result<Machine> {
-        Self::check_host()?;
+        match spec.base {
+            Base::Layers(_) => container::check_host()?,
+            Base::Disk(_) => vm::check_host()?,
+        }
         let lock = self.lock()?;
-        let network = self.network()?;
         let dir = self.dir(&spec.mark);
         if dir.read()?.is_none() {
-            let file = MachineFile {
-                mark: spec.mark.clone(),
-                hostname: spec.hostname.clone(),
-                uuid: random_uuid()?,
-                number: 0,
-                addresses: Vec::new(),
-                bridge: network.bridge.clone(),
-                layers: spec.layers.clone(),
-                limits: spec.size.map(|size| Limits { vcpus: size.vcpus, memory: size.memory.0 }),
-            };
-            self.make(spec, file, &network)?;
+            self.make(spec)?;
         }
         drop(lock);
         self.start_now(&spec.mark)
     }
 
     /// Makes the node's folder aside and moves it into place whole.
-    fn make(&self, spec: &MachineSpec, mut file: MachineFile, network: &network::Network) -> Result<()> {
-        let used = self
-            .machines()?
-            .iter()
-            .filter_map(|dir| dir.read().transpose())
-            .map(|file| file.map(|file| file.number))
-            .collect::<Result<BTreeSet<u8>>>()?;
-        file.number = NUMBERS.into_iter().find(|number| !used.contains(number)).ok_or_else(|| {
-            Error::failed(format!("this fleet has {} local nodes already, as many as its network holds", used.len()))
-                .hint("`stead down WORKSPACE` frees one")
-        })?;
-        file.addresses = network.addresses(file.number).to_vec();
+    fn make(&self, spec: &MachineSpec) -> Result<()> {
         let aside = MachineDir::at(self.nodes.join(format!(".{}.new", spec.mark)));
         remove(aside.path())?;
-        for name in ["upper", "work", "root"] {
-            fs_err::create_dir_all(aside.join(name))?;
-        }
-        seed::write(&aside.join("upper"), spec, &file, network)?;
+        fs_err::create_dir_all(aside.path())?;
+        let form = match &spec.base {
+            Base::Layers(layers) => Form::Container(self.make_container(spec, layers, &aside)?),
+            Base::Disk(disk) => Form::Vm(self.make_vm(spec, disk, &aside)?),
+        };
+        let file = MachineFile { mark: spec.mark.clone(), hostname: spec.hostname.clone(), uuid: random_uuid()?, form };
         let json =
             serde_json::to_vec_pretty(&file).map_err(|error| Error::failed("encoding machine.json").because(error))?;
         fs_err::write(aside.join("machine.json"), json)?;
@@ -185,10 +140,19 @@ impl Local {
 
     fn start_now(&self, mark: &Mark) -> Result<Machine> {
         let dir = self.dir(mark);
+        let file = dir.read()?.ok_or_else(|| Error::failed(format!("there is no local machine {mark}")))?;
         if dir.supervisor()?.is_none() {
-            Self::check_host()?;
-            self.network()?;
-            spawn::start(&self.program, &dir, mark)?;
+            match file.form {
+                Form::Container(_) => {
+                    container::check_host()?;
+                    self.network()?;
+                }
+                Form::Vm(_) => {
+                    dir.check_owner()?;
+                    vm::check_host()?;
+                }
+            }
+            spawn::start(&self.program, &dir, &file)?;
         }
         self.look(&dir)?.ok_or_else(|| Error::failed(format!("there is no local machine {mark}")))
     }
@@ -198,17 +162,25 @@ impl Local {
         let gone = MachineDir::at(self.nodes.join(format!(".{mark}.gone")));
         let dir = self.dir(mark);
         if dir.path().exists() {
+            if !rustix::process::geteuid().is_root() {
+                dir.check_owner()?;
+            }
             remove(gone.path())?;
             // First of all: a supervisor that is about to start finds nothing, and a folder that has its name is a node.
             fs_err::rename(dir.path(), gone.path())?;
         }
         spawn::stop(&gone, mark)?;
-        Cgroup::of(mark)?.destroy()?;
-        Cable::of(mark).unplug()?;
+        // Its file may be broken, or a crash have left none: whoever is root takes away what a container could have.
+        let root = rustix::process::geteuid().is_root();
+        if root {
+            container::clear(mark)?;
+        }
         remove(gone.path())?;
         remove(&self.nodes.join(format!(".{mark}.new")))?;
         if self.machines()?.is_empty() {
-            network::release(&self.run_dir, &self.fleet)?;
+            if root {
+                network::release(&self.run_dir, &self.fleet)?;
+            }
             remove(&self.nodes)?;
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use camino::Utf8Path;
 
 use super::cable::INTERFACE;
-use super::machine::MachineFile;
+use super::machine::Container;
 use super::network;
 use crate::Result;
 use crate::provider::MachineSpec;
@@ -22,14 +22,14 @@ use crate::render::network::{Interface, Network};
 pub(super) fn write(
     upper: &Utf8Path,
     spec: &MachineSpec,
-    file: &MachineFile,
+    container: &Container,
     network: &network::Network,
 ) -> Result<()> {
     // IPv6 reaches the host and no further, so only IPv4 has a way out.
     let gateways = network.gateway().iter().map(ipnet::IpNet::addr).filter(IpAddr::is_ipv4).collect();
     let config = Network {
         interface: Interface::Name(INTERFACE.to_owned()),
-        addresses: file.addresses.clone(),
+        addresses: container.addresses.clone(),
         gateways,
         nameservers: network::nameservers()?,
     };

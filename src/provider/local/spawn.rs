@@ -1,12 +1,13 @@
 //! Starting and ending a node's supervisor.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::machine::MachineDir;
+use super::machine::{Form, MachineDir, MachineFile};
 use crate::error::Context;
 use crate::id::Mark;
 use crate::tool::Tool;
@@ -23,10 +24,10 @@ const SYSTEMCTL: Tool = Tool { program: "systemctl", package: "systemd", purpose
 ///
 /// # Errors
 /// Fails where the supervisor ends at once, with what it said.
-pub(super) fn start(program: &Utf8Path, dir: &MachineDir, mark: &Mark) -> Result<()> {
+pub(super) fn start(program: &Utf8Path, dir: &MachineDir, machine: &MachineFile) -> Result<()> {
     let log = dir.join("console.log");
     let console = fs_err::OpenOptions::new().create(true).append(true).open(&log)?;
-    let mut command = if systemd_is_pid_1() { unit(mark, &log)? } else { Command::new("setsid") };
+    let mut command = if units() { unit(machine, &log)? } else { Command::new("setsid") };
     let mut child = command
         .arg(program)
         .args(["internal", "supervise", dir.path().as_str()])
@@ -63,8 +64,9 @@ pub(super) fn stop(dir: &MachineDir, mark: &Mark) -> Result<()> {
     let Some(pid) = dir.supervisor()?.and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
     let process =
         rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(std::io::Error::from)?;
-    // The id may have become another process's since it was read; whoever holds the lock now is ours.
-    if dir.supervisor()? == Some(pid.as_raw_pid()) {
+    // The id may have become another process's since it was read; whoever holds the lock now is ours. And who owns the file may
+    // write any id into it: only a process of their own is theirs to give.
+    if dir.supervisor()? == Some(pid.as_raw_pid()) && owner(&dir.join("supervisor.lock")) == owner(&process_of(pid)) {
         rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL).map_err(std::io::Error::from)?;
     }
     let deadline = Instant::now() + PATIENCE;
@@ -77,9 +79,17 @@ pub(super) fn stop(dir: &MachineDir, mark: &Mark) -> Result<()> {
     Ok(())
 }
 
+fn process_of(pid: rustix::process::Pid) -> Utf8PathBuf {
+    format!("/proc/{}", pid.as_raw_pid()).into()
+}
+
+fn owner(path: &Utf8Path) -> Option<u32> {
+    fs_err::metadata(path).ok().map(|found| found.uid())
+}
+
 /// Ends the node's unit, where systemd rules this host. One that is not loaded does not run.
 pub(super) fn stop_unit(mark: &Mark) {
-    if systemd_is_pid_1() {
+    if units() {
         let _ = SYSTEMCTL.run(["stop", &unit_name(mark)]);
     }
 }
@@ -89,18 +99,26 @@ pub(super) fn systemd_is_pid_1() -> bool {
     Utf8Path::new("/run/systemd/system").is_dir()
 }
 
+/// Whether nodes are units: where systemd rules the host, and this process may ask it for them.
+fn units() -> bool {
+    systemd_is_pid_1() && rustix::process::geteuid().is_root()
+}
+
 fn unit_name(mark: &Mark) -> String {
     format!("stead-{mark}.service")
 }
 
 /// Where systemd rules the host, it must be the one who starts the node: it owns the control groups, and would end what
 /// was started from a session with that session.
-fn unit(mark: &Mark, log: &Utf8Path) -> Result<Command> {
+fn unit(machine: &MachineFile, log: &Utf8Path) -> Result<Command> {
     let mut command = SYSTEMD_RUN.command()?;
+    if matches!(machine.form, Form::Vm(_)) {
+        command.arg("--property=DeviceAllow=/dev/kvm rw");
+    }
     command
         .args(["--quiet", "--collect", "--property=Delegate=yes", "--property=KillMode=mixed"])
         .args(["--property=DevicePolicy=closed", "--property=DeviceAllow=char-pts rw"])
-        .arg(format!("--unit={}", unit_name(mark)))
+        .arg(format!("--unit={}", unit_name(&machine.mark)))
         .arg(format!("--property=StandardOutput=append:{log}"))
         .arg(format!("--property=StandardError=append:{log}"))
         .arg("--");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use super::platform::BootTime;
 use super::{Params, Platform, brought, is_brought, node, platform};
 use crate::provider::{MachineState, Provider};
 use crate::ssh::session::out_of_turn;
@@ -14,12 +15,8 @@ use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
 
-/// How long a node may take until its sshd answers.
-const PATIENCE: Duration = Duration::from_secs(180);
 /// How often it is looked at whether the machine is still alive.
 const LOOK: Duration = Duration::from_secs(2);
-/// How long cloud-init and systemd may go on after that, in seconds.
-const SETTLE: u64 = 120;
 /// How much of the console goes into an error, in lines.
 const CONSOLE_LINES: usize = 15;
 
@@ -33,7 +30,7 @@ impl Step<Platform> for Boot {
     }
 
     fn timeout(&self) -> Duration {
-        PATIENCE + Duration::from_secs(SETTLE) + Duration::from_secs(30)
+        BootTime::LONGEST.sum() + Duration::from_secs(30)
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
@@ -46,9 +43,10 @@ impl Step<Platform> for Boot {
         let provider = platform.provider(&record.kind)?;
         cx.progress("waiting for sshd");
         let client = first_contact(platform, &record, provider.as_ref()).await?;
+        let timeout = BootTime::of(&record).settle.as_secs();
         let mut session = platform.open(&client, &record, cx.fence()).await?;
         cx.progress("waiting for cloud-init and systemd");
-        let reply = session.request(Request::WaitBoot { timeout: SETTLE }, &mut |_| {}).await?;
+        let reply = session.request(Request::WaitBoot { timeout }, &mut |_| {}).await?;
         let Reply::Booted { state, failed, cloud_init } = reply else { return Err(out_of_turn(&reply).into()) };
         if !cloud_init.is_empty() {
             return Err(StepError::Fatal(
@@ -75,22 +73,25 @@ impl Step<Platform> for Boot {
 /// Waits for the node's sshd, and gives up as soon as the machine is dead.
 async fn first_contact(platform: &Platform, record: &Node, provider: &dyn Provider) -> Result<Client> {
     let accepted = HostKeys::parse(record.accepted_host_keys())?;
-    let deadline = Instant::now() + PATIENCE;
+    let patience = BootTime::of(record).sshd;
+    // One attempt for all of the time: a slow machine's key exchange is not to be cut off by a look at whether it lives.
+    let connecting = platform.connect(record, &accepted, Instant::now() + patience);
+    tokio::pin!(connecting);
     loop {
-        let look = deadline.min(Instant::now() + LOOK);
-        let error = match platform.connect(record, &accepted, look).await {
-            Ok(client) => return Ok(client),
-            Err(error) if !error.is_transient() => return Err(explain(error)),
-            Err(error) => error,
-        };
+        tokio::select! {
+            connected = &mut connecting => return match connected {
+                Ok(client) => Ok(client),
+                Err(error) if !error.is_transient() => Err(explain(error)),
+                Err(error) => {
+                    let late = format!("the node did not come up within {} seconds", patience.as_secs());
+                    Err(with_console(Error::from(error).context(late), provider, record).await)
+                }
+            },
+            () = tokio::time::sleep(LOOK) => {}
+        }
         let alive = provider.find(&record.mark).await?.is_some_and(|machine| machine.state == MachineState::Running);
         if !alive {
             let error = Error::failed("the node stopped while it was booting");
-            return Err(with_console(error, provider, record).await);
-        }
-        if Instant::now() >= deadline {
-            let error =
-                Error::from(error).context(format!("the node did not come up within {} seconds", PATIENCE.as_secs()));
             return Err(with_console(error, provider, record).await);
         }
     }

@@ -8,7 +8,7 @@ use super::{Params, Platform, brought, image, is_brought, node, platform};
 use crate::image::sources::Sources;
 use crate::image::stages::Stages;
 use crate::keypair;
-use crate::provider::MachineSpec;
+use crate::provider::{Base, MachineSpec};
 use crate::redact::Secret;
 use crate::render::Context;
 use crate::render::cloud_init::{BootstrapHostKey, NodeRecord, UserData};
@@ -49,7 +49,8 @@ impl Step<Platform> for Machine {
                 // Recorded before the machine exists: a key that no machine has costs nothing, a machine whose key
                 // nobody knows could never be trusted.
                 let size = tier.size;
-                let details = serde_json::json!({platform::ARCH: image.arch, platform::SIZE: size});
+                let vm = image.disk.is_some();
+                let details = serde_json::json!({platform::ARCH: image.arch, platform::SIZE: size, platform::VM: vm});
                 let record = node::update(cx, move |node| {
                     node.details = details;
                     node.bootstrap_host_key = Some(public);
@@ -74,25 +75,33 @@ impl Step<Platform> for Machine {
                     // The image names none, so that it is the same bits on every host.
                     archives: Sources::of_host().ok().and_then(Sources::for_others),
                 };
-                Stages::new(&platform.config.cache_dir).pin(record.mark.as_str(), &image.layers)?;
+                let base = match image.disk {
+                    // It is copied.
+                    Some(disk) => Base::Disk(disk),
+                    None => {
+                        Stages::new(&platform.config.cache_dir).pin(record.mark.as_str(), &image.layers)?;
+                        Base::Layers(image.layers)
+                    }
+                };
                 let spec = MachineSpec {
                     mark: record.mark.clone(),
                     hostname: params.slug.clone(),
-                    layers: image.layers,
+                    base,
                     size,
                     user_data: user_data.render(&Context::default())?,
                 };
                 provider.create(&spec).await?
             }
         };
-        let addresses = machine.addresses.clone();
+        let (addresses, ssh_port) = (machine.addresses.clone(), machine.ssh_port);
         node::update(cx, move |node| {
             node.state = NodeState::Booting;
             node.addresses = addresses;
+            node.ssh_port = ssh_port;
             node.image = Some(image.key);
         })
         .await?;
-        Ok(serde_json::json!({"addresses": machine.addresses}))
+        Ok(serde_json::json!({"addresses": machine.addresses, "ssh_port": machine.ssh_port}))
     }
 
     async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {

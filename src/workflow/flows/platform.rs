@@ -25,8 +25,35 @@ use crate::{Error, Result};
 pub(super) const AMD64: &str = "amd64";
 /// What [`Node::details`] holds: the architecture of the image that the node was made from, as Debian names it.
 pub(super) const ARCH: &str = "arch";
+/// How long a machine may take until its sshd answers, and cloud-init and systemd after that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BootTime {
+    pub(super) sshd: Duration,
+    pub(super) settle: Duration,
+}
+
+impl BootTime {
+    const USUAL: Self = Self { sshd: Duration::from_secs(180), settle: Duration::from_secs(120) };
+    /// Without KVM every instruction is emulated.
+    pub(super) const LONGEST: Self = Self { sshd: Duration::from_secs(15 * 60), settle: Duration::from_secs(10 * 60) };
+
+    /// What the node may take.
+    pub(super) fn of(node: &Node) -> Self {
+        if is_vm(node) { Self::LONGEST } else { Self::USUAL }
+    }
+
+    /// All of it.
+    pub(super) fn sum(self) -> Duration {
+        self.sshd + self.settle
+    }
+}
+
+/// How long an emulated machine that is still booting may take for a key exchange.
+const VM_HANDSHAKE: Duration = Duration::from_secs(120);
 /// What [`Node::details`] holds: the size that was declared when the node was made.
 pub const SIZE: &str = "size";
+/// What [`Node::details`] holds: whether the node is a virtual machine on this host, which may be emulated and slow.
+pub(super) const VM: &str = "vm";
 
 /// The operator's intent at one revision.
 #[derive(Debug)]
@@ -159,7 +186,11 @@ impl Platform {
             Some(reach) => reach.target(self, &node.user).await?,
             None => Target::new(node.addresses.clone(), node.ssh_port, node.user.clone()),
         };
-        Client::connect_when_up(&target, &self.login, accepted, &Timeouts::default(), deadline).await
+        let mut timeouts = Timeouts::default();
+        if is_vm(node) {
+            timeouts.handshake = timeouts.handshake.max(VM_HANDSHAKE);
+        }
+        Client::connect_when_up(&target, &self.login, accepted, &timeouts, deadline).await
     }
 
     /// Opens a session with the node agent on a connection; without a fence, to look only.
@@ -217,6 +248,11 @@ impl Platform {
         // The map is whole whatever happened to whoever held it.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the node is a virtual machine on this host.
+pub(super) fn is_vm(node: &Node) -> bool {
+    node.details.get(VM).and_then(serde_json::Value::as_bool).unwrap_or_default()
 }
 
 fn arch_of(node: &Node) -> &str {

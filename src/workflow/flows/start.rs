@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::platform::BootTime;
 use super::reach::Reach;
 use super::{Params, Platform, is_brought, node, platform};
 use crate::provider::MachineState;
@@ -13,12 +14,8 @@ use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
 
-/// How long a node may take from its start until sshd answers.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// How long one that runs may take to answer.
 const ANSWER: Duration = Duration::from_secs(15);
-/// How long systemd may go on after that, in seconds.
-const SETTLE: u64 = 120;
 
 /// The step. There is nothing to take back.
 pub(super) struct Start;
@@ -30,7 +27,7 @@ impl Step<Platform> for Start {
     }
 
     fn timeout(&self) -> Duration {
-        PATIENCE + Duration::from_secs(SETTLE) + Duration::from_secs(30)
+        BootTime::LONGEST.sum() + Duration::from_secs(30)
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
@@ -65,10 +62,11 @@ impl Step<Platform> for Start {
             cx.progress("starting the node");
             provider.start(&node.mark).await?;
         }
-        let patience = if started { PATIENCE } else { ANSWER };
+        let boot = BootTime::of(&node);
+        let patience = if started { boot.sshd } else { ANSWER };
         let mut session = platform.session(&node, cx.fence(), patience).await?;
         if started {
-            let reply = session.request(Request::WaitBoot { timeout: SETTLE }, &mut |_| {}).await?;
+            let reply = session.request(Request::WaitBoot { timeout: boot.settle.as_secs() }, &mut |_| {}).await?;
             let Reply::Booted { .. } = reply else { return Err(out_of_turn(&reply).into()) };
         }
         platform.keep(node.id, cx.fence(), session);
