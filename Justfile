@@ -29,6 +29,10 @@ test-vm suite="trixie": build
 image-proof image="agent-node": build
     scripts/image-proof.sh {{ stead }} {{ image }}
 
+# A node that is a virtual machine, of a user who is not root; needs root for its image, and some minutes
+vm-proof: build
+    scripts/vm-proof.sh {{ stead }}
+
 # Formatting, lints and documentation, all without a warning
 check:
     cargo fmt --check
@@ -54,6 +58,10 @@ bench: build
 # Measure `converge` against its peers (benches/converge/README.md); builds for release
 bench-converge *args: node
     benches/converge/run {{ args }}
+
+# Measure image builds beside mmdebstrap, mkosi and debos (benches/image/README.md); builds for release
+bench-image *args: node
+    benches/image/run {{ args }}
 
 # Licences, advisories and banned crates
 deny: cargo-deny

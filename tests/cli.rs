@@ -236,11 +236,13 @@ fn a_port_in_use_says_how_to_find_its_holder() {
 
 #[test]
 fn without_root_up_says_so_and_status_works() {
-    let case = Case::staged("not-root.md").with_operator();
+    let mut case = Case::staged("not-root.md").with_operator();
+    // Whether this machine has an emulator or not.
+    case.env.push(("PATH", "/nonexistent".into()));
     let stead = env!("CARGO_BIN_EXE_stead");
     let script = case.dir.join("../as-nobody");
     let root = rustix::process::geteuid().is_root();
-    let drop_root = format!("setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups ");
+    let drop_root = format!("/usr/bin/setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups ");
     std::fs::write(&script, format!("#!/bin/sh\nexec {}{stead} \"$@\"\n", if root { &drop_root } else { "" })).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     if root {

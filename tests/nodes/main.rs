@@ -10,6 +10,7 @@ mod crash;
 mod fleet;
 mod flows;
 mod guard;
+mod images;
 mod import;
 mod large;
 mod main_job;
