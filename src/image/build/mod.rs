@@ -20,6 +20,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use self::disk::BuiltDisk;
 use self::keys::Keys;
+use super::collect;
 use super::debs::Debs;
 use super::definition::Definition;
 use super::lock::Lock;
@@ -59,29 +60,13 @@ pub struct Built {
 }
 
 impl Built {
-    /// How much the layers' files hold, in bytes.
+    /// What the layers take on the disk, in bytes.
     ///
     /// # Errors
     /// Fails where a layer cannot be read.
     pub fn size(&self) -> Result<u64> {
-        self.layers.iter().map(|layer| size_of(layer)).sum()
+        self.layers.iter().map(|layer| collect::size(layer)).sum()
     }
-}
-
-fn size_of(dir: &Utf8Path) -> Result<u64> {
-    let mut size = 0;
-    for entry in fs_err::read_dir(dir)? {
-        let entry = entry?;
-        // Not followed: a link out of the layer is not the layer's.
-        let metadata = entry.metadata()?;
-        size += if metadata.is_dir() {
-            // Names on a system's disk are bytes; what is not UTF-8 is too rare to be worth another path type.
-            Utf8PathBuf::from_path_buf(entry.path()).map_or(Ok(0), |dir| size_of(&dir))?
-        } else {
-            metadata.len()
-        };
-    }
-    Ok(size)
 }
 
 /// All that goes into an image.

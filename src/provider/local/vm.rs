@@ -154,8 +154,11 @@ pub(super) fn run(dir: &MachineDir, vm: &Vm, lock: &fs_err::File, console: PipeW
             return Ok(status);
         }
         if let Some(status) = network.0.try_wait()? {
-            // Nobody would reach the machine any more.
-            return Err(Error::failed(format!("the node's network ended ({status})")));
+            // It goes with the machine; without it, nobody would reach the machine any more.
+            return match machine.0.try_wait()? {
+                Some(ended) => Ok(ended),
+                None => Err(Error::failed(format!("the node's network ended ({status})"))),
+            };
         }
         // Without root there is no registry of what fleets hold on this host: a machine whose fleet was removed by hand ends
         // by itself.
