@@ -131,12 +131,9 @@ fn fix(findings: &[Finding], config: &Config, printer: &Printer) -> Result<()> {
     if !config.root {
         return Err(Error::failed("installing packages needs root").hint("run `sudo stead doctor --fix`"));
     }
-    let packages = packages(findings);
+    let packages: Vec<&str> = packages(findings).into_iter().collect();
     if !packages.is_empty() {
-        let list: Vec<&str> = packages.into_iter().collect();
-        printer.say(format_args!("Installing with apt-get: {}", list.join(", ")));
-        apt(&["update", "-qq"])?;
-        apt(&[&["install", "-y", "-qq", "--no-install-recommends"], list.as_slice()].concat())?;
+        install(&packages, &findings.iter().filter_map(|finding| finding.package).collect(), printer)?;
     }
     // What was moved and runs is not left over.
     for left in left_over::look(&config.run_dir)?.into_iter().filter(|left| left.moved_to.is_none()) {
@@ -151,10 +148,39 @@ fn fix(findings: &[Finding], config: &Config, printer: &Printer) -> Result<()> {
     Ok(())
 }
 
-fn apt(arguments: &[&str]) -> Result<()> {
+/// Installs packages, and removes none; but those in `ours` that came from elsewhere than the rest of their kind (backports)
+/// come anew from where that is.
+fn install(packages: &[&str], ours: &BTreeSet<&str>, printer: &Printer) -> Result<()> {
+    const INSTALL: &[&str] = &["install", "-qq", "--no-install-recommends"];
+    apt(&["update", "-qq"])?;
+    let leaving = leaving(&apt(&[INSTALL, &["--simulate"], packages].concat())?);
+    let (anew, others): (Vec<&str>, Vec<&str>) =
+        leaving.iter().map(String::as_str).partition(|package| ours.contains(package));
+    if !others.is_empty() {
+        return Err(Error::failed(format!("apt-get would remove {}", others.join(", ")))
+            .hint(format!("where it can be missed, install by hand: `apt-get install {}`", packages.join(" "))));
+    }
+    printer.say(format_args!("Installing with apt-get: {}", packages.join(", ")));
+    apt(&[INSTALL, &["--yes"], packages].concat())?;
+    if !anew.is_empty() {
+        printer.say(format_args!("Installing anew, in a version that goes with them: {}", anew.join(", ")));
+        apt(&[INSTALL, &["--yes"], &anew].concat())?;
+    }
+    Ok(())
+}
+
+/// The packages that would be removed, by what `apt-get --simulate` says: `Remv NAME [VERSION] …`.
+fn leaving(said: &str) -> Vec<String> {
+    let names = said.lines().filter_map(|line| line.strip_prefix("Remv ")?.split_whitespace().next());
+    // With the architecture where it is not the host's own.
+    names.map(str::to_owned).collect()
+}
+
+/// Gives what it said.
+fn apt(arguments: &[&str]) -> Result<String> {
     let output = APT_GET.command()?.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").output()?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(APT_GET.failure(output.status, &String::from_utf8_lossy(&output.stderr))).context("installing what is missing")
 }
@@ -165,4 +191,17 @@ fn text(findings: &[Finding]) -> String {
         let _ = writeln!(text, "{word}  {:<16} {}", finding.what, finding.detail);
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaving;
+
+    #[test]
+    fn what_would_be_removed_is_read() {
+        let said = "Reading package lists...\nRemv qemu-utils [1:10.0.2+ds-2+deb13u1~bpo12+1]\n\
+                    Inst qemu-system-x86 (1:7.2+dfsg-7 Debian:12/stable [amd64])\nRemv libfoo:i386 [1] [bar:amd64 ]\n";
+        assert_eq!(leaving(said), ["qemu-utils", "libfoo:i386"]);
+        assert!(leaving("").is_empty());
+    }
 }
