@@ -8,8 +8,12 @@ use super::proof;
 use crate::cli::env::Env;
 use crate::cli::printer::GOOD;
 use crate::image::vm::boot_test::Report;
+use crate::image::vm::phases::Step;
 use crate::image::vm::qemu::Firmware;
 use crate::{Error, Result};
+
+/// How many of the units that took longest are shown.
+const LONGEST: usize = 5;
 
 /// Boots an image's disk in QEMU, and looks whether all of it runs
 ///
@@ -64,5 +68,18 @@ fn text(report: &Report) -> String {
     }
     let phases: Vec<String> = report.seconds.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
     let _ = write!(text, "  {}", phases.join(", "));
+    // From the first to be there to sshd; what takes no time of its own says nothing.
+    let waited: Vec<&Step> = report.waited.iter().rev().filter(|step| step.took.is_some()).collect();
+    if !waited.is_empty() {
+        let _ = write!(text, "\n  until ssh: {}", waited.into_iter().map(told).collect::<Vec<_>>().join(", "));
+    }
+    if !report.longest.is_empty() {
+        let longest: Vec<String> = report.longest.iter().take(LONGEST).map(told).collect();
+        let _ = write!(text, "\n  longest: {}", longest.join(", "));
+    }
     text
+}
+
+fn told(step: &Step) -> String {
+    format!("{} {:.1} s", step.unit, step.took.unwrap_or_default())
 }

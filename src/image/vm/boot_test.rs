@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 
 use super::console::Console;
+use super::phases::{self, Step};
 use super::qemu::{Firmware, Machine, Network, Spec, free_port};
 use super::seed;
 use crate::error::Context;
@@ -25,6 +26,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// What the machine of the test has.
 const MEMORY: u64 = 1 << 30;
 const VCPUS: u32 = 2;
+/// How many of what took longest are told.
+const LONGEST: usize = 12;
 /// How much larger than the image its disk is: room for the data volume, in bytes.
 const DATA: u64 = 1 << 30;
 
@@ -43,6 +46,10 @@ pub struct Report {
     /// Seconds by phase: `firmware`, `loader`, `kernel`, `initrd`, `userspace` as systemd measured them, and `ssh`, from the
     /// start of the machine to the first login.
     pub seconds: BTreeMap<String, f64>,
+    /// What sshd waited for, itself first, each for the next.
+    pub waited: Vec<Step>,
+    /// What took longest, the longest first; things run beside one another, so they do not add up.
+    pub longest: Vec<Step>,
     /// What was looked at.
     pub checks: Vec<Check>,
 }
@@ -190,13 +197,18 @@ impl Booted {
             let (passed, seen) = (seen.trim() == "1", seen.trim().to_owned());
             checks.push(Check { name: "Secure Boot is on", passed, seen });
         }
-        let mut seconds = phases(&self.run("systemd-analyze time").await?);
+        let mut seconds = phases::phases(&self.run("systemd-analyze time").await?);
         seconds.insert("ssh".into(), self.until_ssh);
+        let waited = phases::chain(&self.run("systemd-analyze critical-chain ssh.service").await?);
+        let mut longest = phases::blame(&self.run("systemd-analyze blame").await?);
+        longest.truncate(LONGEST);
         Ok(Report {
             firmware: self.firmware,
             emulated: self.run("systemd-detect-virt").await?.trim() == "qemu",
             kernel: self.run("uname -r").await?.trim().to_owned(),
             seconds,
+            waited,
+            longest,
             checks,
         })
     }
@@ -243,29 +255,6 @@ fn cloud_init_check(status: &str) -> Check {
     Check { name, passed, seen }
 }
 
-/// The times of `systemd-analyze time`: `Startup finished in 1.2s (kernel) + 3min 4.5s (userspace) = …`.
-fn phases(said: &str) -> BTreeMap<String, f64> {
-    let Some(line) = said.lines().find_map(|line| line.strip_prefix("Startup finished in ")) else {
-        return BTreeMap::new();
-    };
-    let sum = line.split(" = ").next().unwrap_or(line);
-    sum.split(" + ")
-        .filter_map(|part| {
-            let (time, name) = part.split_once(" (")?;
-            let seconds = time.split_whitespace().map(span).sum::<Option<f64>>()?;
-            // To the millisecond, as systemd tells them.
-            Some((name.trim_end_matches(')').to_owned(), (seconds * 1000.0).round() / 1000.0))
-        })
-        .collect()
-}
-
-/// A piece of systemd's time spans (systemd.time(7)), in seconds.
-fn span(text: &str) -> Option<f64> {
-    [("min", 60.0), ("ms", 0.001), ("us", 0.000_001), ("h", 3600.0), ("s", 1.0)]
-        .into_iter()
-        .find_map(|(unit, factor)| Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor))
-}
-
 /// A folder for a machine's files, removed with the value.
 ///
 /// # Errors
@@ -278,14 +267,6 @@ pub fn folder(cache_dir: &Utf8Path) -> Result<tempfile::TempDir> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn systemds_times_are_read() {
-        let said = "Startup finished in 6.012s (firmware) + 1min 2.5s (kernel) + 350ms (initrd) + 12.1s (userspace) = 1min 20s \nmulti-user.target reached after 11s in userspace.\n";
-        let expected = [("firmware", 6.012), ("initrd", 0.35), ("kernel", 62.5), ("userspace", 12.1)];
-        assert_eq!(phases(said), expected.map(|(name, seconds)| (name.to_owned(), seconds)).into_iter().collect());
-        assert!(phases("Bootup is not yet finished").is_empty());
-    }
 
     #[test]
     fn what_cloud_init_got_over_is_told() {

@@ -5,5 +5,6 @@
 
 pub mod boot_test;
 pub mod console;
+pub mod phases;
 pub mod qemu;
 pub mod seed;
