@@ -40,6 +40,11 @@ const PACKAGES: [&str; 9] = [
 ];
 /// Debian's name of this machine's architecture.
 const HOST: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+/// The libraries, and among them the loader.
+pub(super) const LIBRARIES: &str =
+    if cfg!(target_arch = "aarch64") { "usr/lib/aarch64-linux-gnu" } else { "usr/lib/x86_64-linux-gnu" };
+pub(super) const LOADER: &str =
+    if cfg!(target_arch = "aarch64") { "ld-linux-aarch64.so.1" } else { "ld-linux-x86-64.so.2" };
 /// What UEFI machines boot, signed.
 const SIGNED: [&str; 2] = ["grub-efi-amd64-signed", "shim-signed"];
 
@@ -110,11 +115,8 @@ impl Tools {
 
     /// A command that runs one of the tools, by its path under the root.
     pub fn command(&self, program: &str) -> Command {
-        let triple = if cfg!(target_arch = "aarch64") { "aarch64-linux-gnu" } else { "x86_64-linux-gnu" };
-        let loader =
-            if cfg!(target_arch = "aarch64") { "lib/ld-linux-aarch64.so.1" } else { "lib64/ld-linux-x86-64.so.2" };
-        let libraries = format!("{0}/usr/lib/{triple}:{0}/usr/lib", self.root);
-        let mut command = Command::new(self.root.join(loader));
+        let libraries = format!("{0}/{LIBRARIES}:{0}/usr/lib", self.root);
+        let mut command = Command::new(self.root.join(LIBRARIES).join(LOADER));
         command
             .args(["--library-path", &libraries])
             .arg(self.root.join(program))

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use clap::ValueEnum;
 
 use super::{check_name, lock};
 use crate::cli::env::{Env, Held};
 use crate::cli::work;
 use crate::clock::{Clock, SystemClock};
 use crate::image::audit::waivers::Waivers;
-use crate::image::audit::{self, Audit, Profile, kit, openscap};
+use crate::image::audit::{self, Auditor, Kit, Profile, kit, openscap};
 use crate::image::record::Gate;
 use crate::image::tools::Tools;
 use crate::image::verify::{self, Verified};
@@ -116,17 +117,18 @@ pub(in crate::cli) async fn boot(env: &Env, held: &Held, disk: &Disk, firmware: 
     Ok(report)
 }
 
-/// Boots the disk, and has others judge it.
+/// Boots the disk, and has others judge it: all of them, or `only` some, of which nothing is recorded.
 ///
 /// # Errors
 /// Fails where the disk does not boot or an auditor cannot run; a bar that is not met is in the report.
-pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk) -> Result<audit::Report> {
+pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk, only: &[Auditor]) -> Result<audit::Report> {
     lock::ensure(env, &mut held.place, [kit::NAME], false).await?;
     let name = disk.name();
     let waivers = Waivers::load(&held.place.desired.files, PROFILE)?;
     let lock = Lock::load(&held.place.desired.files, &kit::definition())?;
     let auditors = programs(env, kit::NAME, lock).await?;
-    let scap = scanned(env, held, disk, &waivers).await?;
+    let scanner = scanner(env, held, disk).await?;
+    let scanner = scanner.as_ref().map(|(scanner, content)| (scanner, *content));
     let inputs = &disk.inputs;
     let agent = AgentBinary::read(&inputs.programs.node.path, &inputs.programs.arch)?;
 
@@ -142,13 +144,16 @@ pub(in crate::cli) async fn audit(env: &Env, held: &mut Held, disk: &Disk) -> Re
             return Err(Error::failed("the machine does not run as it should, so it was not audited")
                 .hint(format!("`stead image boot {name}` tells what does not hold")));
         }
-        let mut report =
-            audit::run(&machine, &inputs.definition, (&profile, &waivers), &auditors, &stop, &told).await?;
-        report.audits.extend(scap);
+        let kit = Kit { waivers: &waivers, auditors: &auditors, scanner };
+        let wanted = if only.is_empty() { Auditor::value_variants() } else { only };
+        let report = audit::run(&machine, (&inputs.definition, &profile), kit, wanted, &stop, &told).await?;
         machine.client.close().await;
         Ok(report)
     })
     .await;
+    if !only.is_empty() {
+        return report;
+    }
     let report = or_failed(env, held, disk, "audit", &stop, report).await?;
 
     let json =
@@ -180,20 +185,12 @@ async fn programs(env: &Env, name: &'static str, lock: Lock) -> Result<Tools> {
     .await
 }
 
-/// What OpenSCAP finds in the root; nothing where it has no content for the suite.
-async fn scanned(env: &Env, held: &mut Held, disk: &Disk, waivers: &Waivers) -> Result<Option<Audit>> {
+/// OpenSCAP, with its content for the suite; nothing where nobody has written one.
+async fn scanner(env: &Env, held: &mut Held, disk: &Disk) -> Result<Option<(Tools, &'static str)>> {
     let Some(content) = openscap::content(disk.inputs.definition.suite) else { return Ok(None) };
     lock::ensure(env, &mut held.place, [openscap::NAME], false).await?;
     let lock = Lock::load(&held.place.desired.files, &openscap::definition())?;
-    let kit = programs(env, openscap::NAME, lock).await?;
-    let dir = boot_test::folder(&env.config.cache_dir)?;
-    let (program, layers, waivers) = (env.config.program.clone(), disk.built.root.layers.clone(), waivers.clone());
-    work::on_thread(env.printer, disk.name(), "Stopping.", move |stop, progress| {
-        progress("running OpenSCAP on the root");
-        let path = Utf8Path::from_path(dir.path()).ok_or_else(|| Error::failed("the cache folder is not UTF-8"))?;
-        openscap::audit(&program, &layers, (&kit, content), path, &waivers, &stop).map(Some)
-    })
-    .await
+    Ok(Some((programs(env, openscap::NAME, lock).await?, content)))
 }
 
 /// Gives a machine up when it is told to stop, whatever it waits for, and in any case after [`MOST`].

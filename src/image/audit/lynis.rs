@@ -1,9 +1,7 @@
 //! Lynis: copied to the machine, run as it ships, without a test left out.
 
-use std::io::Write;
-
 use super::waivers::Waivers;
-use super::{Audit, Finding};
+use super::{Audit, Finding, kit};
 use crate::error::Context;
 use crate::image::tools::Tools;
 use crate::image::vm::boot_test::Booted;
@@ -20,16 +18,13 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 pub(super) async fn audit(booted: &Booted, auditors: &Tools, minimum: Option<u64>, waivers: &Waivers) -> Result<Audit> {
-    let unpack = format!("sudo -n sh -c 'rm -rf {PLACE} && mkdir -m 700 {PLACE} && tar -C {PLACE} -xpf -'");
-    let sent = booted.client.exec(&unpack, archive(auditors)?).await?;
-    if sent.status != Some(0) {
-        return Err(Error::failed("Lynis could not be copied to the machine").because(sent.stderr));
-    }
+    kit::send(booted, auditors, &PARTS, PLACE).await?;
     let script = format!(
-        "sudo -n sh -c 'cd {PLACE} && ./lynis audit system --quick --no-colors --logfile {PLACE}/log \
-         --report-file {PLACE}/report >/dev/null 2>&1; cat report; echo; echo ==; grep \"Reason to skip\" log; rm -rf {PLACE}'"
+        "sudo -n sh -c 'cd {PLACE} && mkdir -m 700 plugins && ./lynis audit system --quick --no-colors --logfile {PLACE}/log \
+         --report-file {PLACE}/report >/dev/null 2>&1; cat report; echo; echo ==; grep \"Reason to skip\" log'"
     );
     let output = booted.client.exec(&script, "").await.context("running Lynis")?;
+    kit::remove(booted, PLACE).await?;
     read(&String::from_utf8_lossy(&output.stdout), minimum, waivers)
 }
 
@@ -61,26 +56,6 @@ fn read(said: &str, minimum: Option<u64>, waivers: &Waivers) -> Result<Audit> {
         passed: score >= bar && left_out == 0,
         findings,
     })
-}
-
-fn archive(auditors: &Tools) -> Result<Vec<u8>> {
-    let mut builder = tar::Builder::new(Vec::new());
-    builder.mode(tar::HeaderMode::Deterministic);
-    for (from, name) in PARTS {
-        let from = auditors.file(from);
-        if from.is_dir() {
-            builder.append_dir_all(name, &from).with_context(|| format!("reading {from}"))?;
-        } else {
-            builder.append_path_with_name(&from, name).with_context(|| format!("reading {from}"))?;
-        }
-    }
-    let mut header = tar::Header::new_ustar();
-    header.set_entry_type(tar::EntryType::Directory);
-    header.set_mode(0o700);
-    builder.append_data(&mut header, "plugins", std::io::empty())?;
-    let mut bytes = builder.into_inner()?;
-    bytes.flush()?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

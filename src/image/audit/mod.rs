@@ -5,7 +5,7 @@
 //! | Lynis | its hardening index, with no test left out | the definition's `minimum: {lynis: …}` |
 //! | ssh-audit | the exit code of a plain run | 0; what its suite cannot have is a waiver |
 //! | systemd | the exposure of every service that is loaded | 2.0 for our own, 5.0 for others or a waiver |
-//! | OpenSCAP (Debian 12) | rules of ANSSI BP-028 and of "standard" that fail without a reason | none yet: see `openscap` |
+//! | OpenSCAP (Debian 12) | rules of ANSSI BP-028 and of "standard" that fail | none without a reason |
 //! | cloud-init | `cloud-init schema --system` | valid |
 //! | profile | the image's own playbooks, as a check | nothing to change |
 //!
@@ -30,6 +30,23 @@ use super::stop::Stop;
 use super::tools::Tools;
 use super::vm::boot_test::Booted;
 use crate::Result;
+
+/// Who judges a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Auditor {
+    /// The image's own playbooks, as a check.
+    Profile,
+    /// `cloud-init schema --system`.
+    CloudInit,
+    /// `systemd-analyze security`.
+    Systemd,
+    /// OpenSCAP, where it has content for the suite.
+    Openscap,
+    /// Lynis.
+    Lynis,
+    /// ssh-audit.
+    SshAudit,
+}
 
 /// What the auditors found.
 #[derive(Debug, Clone, Serialize)]
@@ -73,31 +90,57 @@ impl Report {
     }
 }
 
-/// Runs all auditors on a booted machine, one after the other. `told` hears which one is at work.
+/// What auditors need beside the machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Kit<'a> {
+    /// What is left as it is, and why.
+    pub waivers: &'a Waivers,
+    /// Lynis and ssh-audit.
+    pub auditors: &'a Tools,
+    /// OpenSCAP, with the path of its content, where there is some for the suite.
+    pub scanner: Option<(&'a Tools, &'a str)>,
+}
+
+/// Runs these auditors on a booted machine, one after the other. `told` hears which one is at work.
 ///
 /// # Errors
 /// Fails where an auditor cannot be run; what it found is in the report.
 pub async fn run(
     booted: &Booted,
-    definition: &Definition,
-    (profile, waivers): (&Profile<'_>, &Waivers),
-    auditors: &Tools,
+    (definition, profile): (&Definition, &Profile<'_>),
+    kit: Kit<'_>,
+    wanted: &[Auditor],
     stop: &Stop,
     told: &(dyn Fn(&str) + Sync),
 ) -> Result<Report> {
     let minimum = definition.hardening.as_ref().and_then(|hardening| hardening.lynis);
+    let wants = |auditor| wanted.contains(&auditor);
     let mut audits = Vec::new();
-    told("holding the machine against its own playbooks");
-    audits.push(profile::audit(booted, profile).await?);
-    told("asking cloud-init");
-    audits.push(cloud_init(booted).await?);
-    told("asking systemd");
-    audits.push(systemd::audit(booted, waivers).await?);
-    told("running Lynis (half an hour where the processor is emulated)");
-    audits.push(lynis::audit(booted, auditors, minimum, waivers).await?);
-    // Last: sshd keeps whoever probes it so out for a while (OpenSSH's PerSourcePenalties).
-    told("running ssh-audit");
-    audits.push(ssh::audit(booted, auditors, definition.suite, waivers, stop)?);
+    if wants(Auditor::Profile) {
+        told("holding the machine against its own playbooks");
+        audits.push(profile::audit(booted, profile).await?);
+    }
+    if wants(Auditor::CloudInit) {
+        told("asking cloud-init");
+        audits.push(cloud_init(booted).await?);
+    }
+    if wants(Auditor::Systemd) {
+        told("asking systemd");
+        audits.push(systemd::audit(booted, kit.waivers).await?);
+    }
+    if let Some(scanner) = kit.scanner.filter(|_| wants(Auditor::Openscap)) {
+        told("running OpenSCAP");
+        audits.push(openscap::audit(booted, scanner, kit.waivers).await?);
+    }
+    if wants(Auditor::Lynis) {
+        told("running Lynis (half an hour where the processor is emulated)");
+        audits.push(lynis::audit(booted, kit.auditors, minimum, kit.waivers).await?);
+    }
+    if wants(Auditor::SshAudit) {
+        // Last: sshd keeps whoever probes it so out for a while (OpenSSH's PerSourcePenalties).
+        told("running ssh-audit");
+        audits.push(ssh::audit(booted, kit.auditors, definition.suite, kit.waivers, stop)?);
+    }
     Ok(Report { audits })
 }
 

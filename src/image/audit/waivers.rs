@@ -18,7 +18,7 @@ pub struct Waivers {
     pub ssh_audit: BTreeMap<String, String>,
     /// By unit; a template's are its instances'.
     pub systemd: BTreeMap<String, String>,
-    /// By rule.
+    /// By rule; a name that ends in `*` is all that begin so.
     pub openscap: BTreeMap<String, String>,
 }
 
@@ -40,6 +40,14 @@ impl Waivers {
         })
     }
 
+    /// Why a rule of OpenSCAP is not kept.
+    pub(super) fn rule(&self, rule: &str) -> Option<&String> {
+        self.openscap.get(rule).or_else(|| {
+            let mut families = self.openscap.iter().filter_map(|(name, why)| Some((name.strip_suffix('*')?, why)));
+            families.find(|(family, _)| rule.starts_with(family)).map(|(_, why)| why)
+        })
+    }
+
     /// Why a unit is left as it is.
     pub(super) fn unit(&self, unit: &str) -> Option<&String> {
         self.systemd.get(unit).or_else(|| {
@@ -58,6 +66,8 @@ mod tests {
         let waivers = Waivers::load(&FileSet::shipped(), "hardening").unwrap();
         assert!(waivers.unit("getty@tty1.service").is_some());
         assert!(waivers.unit("dbus.service").is_none());
+        assert!(waivers.rule("audit_rules_dac_modification_chmod").is_some());
+        assert!(waivers.rule("audit_rules_dac").is_none() && waivers.rule("sshd_disable_root_login").is_none());
         assert!(waivers.lynis.values().all(|reason| !reason.is_empty()));
     }
 }
