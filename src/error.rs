@@ -17,13 +17,16 @@ pub enum Kind {
     Pending,
     /// As [`Kind::Failed`], because a machine does not answer: exit code 1. It may answer when it is asked again.
     Unreachable,
+    /// As [`Kind::Failed`], because the store's database does not answer now: exit code 1. Nothing was changed, or it is
+    /// not known whether it was; the same again is safe.
+    Unavailable,
 }
 
 impl Kind {
     /// The process exit code for this kind.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Failed | Kind::Unreachable => 1,
+            Kind::Failed | Kind::Unreachable | Kind::Unavailable => 1,
             Kind::Input => 2,
             Kind::Pending => 3,
         }

@@ -50,6 +50,16 @@ macro_rules! ids {
                 Self(Uuid::now_v7())
             }
 
+            /// The id without its prefix.
+            pub const fn uuid(&self) -> Uuid {
+                self.0
+            }
+
+            /// The id that [`Self::uuid`] gave.
+            pub const fn of_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
             /// The 26 characters after the prefix.
             pub fn suffix(&self) -> String {
                 encode(self.0)

@@ -47,6 +47,11 @@ impl From<Error> for Problem {
             Kind::Input => {
                 Self { hints: error.hints().to_vec(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()) }
             }
+            Kind::Unavailable => {
+                tracing::error!(error = error.one_line(), "the store does not answer");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer")
+                    .hint("the same request again is safe; try in a moment")
+            }
             Kind::Failed | Kind::Pending | Kind::Unreachable => {
                 tracing::error!(error = error.one_line(), "a request failed");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed inside Stead")

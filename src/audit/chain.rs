@@ -3,7 +3,7 @@
 use super::Entry;
 use super::entry::hash;
 use crate::Result;
-use crate::store::{AuditHead, AuditRow, Store, Tx};
+use crate::store::{AuditHead, AuditRow, Store, Turn, Tx};
 
 /// How many entries one transaction seals.
 const BATCH: u32 = 500;
@@ -11,7 +11,7 @@ const BATCH: u32 = 500;
 /// Gives all unsealed entries their place in the chain; how many there were.
 ///
 /// Order and place are given here rather than on appending, since transactions that run side by side commit in another
-/// order than they begin. One transaction seals at a time: SQLite lets only one write.
+/// order than they begin. One transaction seals at a time.
 ///
 /// # Errors
 /// Fails where the store does.
@@ -25,6 +25,7 @@ pub async fn seal(store: &Store) -> Result<u64> {
 }
 
 async fn batch(tx: &mut Tx) -> Result<u64> {
+    tx.take_turn(Turn::AuditChain).await?;
     let mut head = tx.audit_head().await?.unwrap_or(AuditHead { seq: 0, hash: String::new() });
     let rows = tx.audit_unsealed(BATCH).await?;
     for row in &rows {

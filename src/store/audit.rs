@@ -15,6 +15,7 @@ pub struct AuditRow {
     /// Its id.
     pub id: AuditId,
     /// The version of the entry's form.
+    #[sqlx(try_from = "i64")]
     pub version: u32,
     /// When the act happened.
     pub at: Timestamp,

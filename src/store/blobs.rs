@@ -1,4 +1,5 @@
-//! Blobs: bytes that are named by their SHA-256, in a folder now and in S3-compatible storage later.
+//! Blobs: bytes that are named by their SHA-256, in a folder. Beside a shared database they lie in it, and the folder holds
+//! those that were used on this machine.
 
 use std::fmt;
 use std::io::Read;
@@ -14,6 +15,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::postgres::Pieces;
 use super::private::private_dir;
 use super::text::text_column;
 use crate::error::Context;
@@ -81,13 +83,20 @@ impl From<BlobKey> for String {
 pub struct Blobs {
     dir: Utf8PathBuf,
     store: Arc<LocalFileSystem>,
+    /// Where all of them are, if the folder is only this machine's part.
+    shared: Option<Pieces>,
 }
 
 impl Blobs {
     pub(super) fn open(dir: &Utf8Path) -> Result<Self> {
         private_dir(dir)?;
         let store = LocalFileSystem::new_with_prefix(dir).map_err(|error| failed(&format!("opening {dir}"), error))?;
-        Ok(Self { dir: dir.to_owned(), store: Arc::new(store) })
+        Ok(Self { dir: dir.to_owned(), store: Arc::new(store), shared: None })
+    }
+
+    /// Those of a database, with `dir` for those that are used on this machine.
+    pub(super) fn shared(dir: &Utf8Path, pool: sqlx::PgPool) -> Result<Self> {
+        Ok(Self { shared: Some(Pieces::of(pool)), ..Self::open(dir)? })
     }
 
     /// Keeps bytes; they are on disk when this returns. Keeping them twice is keeping them once.
@@ -99,6 +108,7 @@ impl Blobs {
         let key = BlobKey::of(&bytes);
         if !self.exists(&key).await? {
             self.keep(&key, std::io::Cursor::new(bytes), "the bytes".to_owned()).await?;
+            self.share(&key).await?;
         }
         Ok(key)
     }
@@ -113,7 +123,28 @@ impl Blobs {
             return Ok(());
         }
         let from = std::fs::File::open(file).with_context(|| format!("reading {file}"))?;
-        self.keep(key, from, file.to_string()).await
+        self.keep(key, from, file.to_string()).await?;
+        self.share(key).await
+    }
+
+    /// Puts a blob of the folder's into the database, where there is one.
+    async fn share(&self, key: &BlobKey) -> Result<()> {
+        match &self.shared {
+            Some(pieces) => pieces.put(key, std::fs::File::open(self.file(key))?).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Brings a blob to this machine, where it is not here yet.
+    async fn fetch(&self, key: &BlobKey) -> Result<()> {
+        let Some(pieces) = &self.shared else { return Ok(()) };
+        if self.is_here(key).await? {
+            return Ok(());
+        }
+        let mut aside = tempfile::Builder::new().prefix(ASIDE).tempfile_in(&self.dir).context("fetching a blob")?;
+        pieces.get(key, &mut aside).await?;
+        let from = aside.reopen()?;
+        self.keep(key, from, format!("the blob {key} of the database")).await
     }
 
     /// Writes aside, syncs, and only then gives the blob its name: one that is there is whole, whatever the power did.
@@ -158,9 +189,18 @@ impl Blobs {
         Ok(())
     }
 
-    /// Where a blob lies. Whoever reads it is to check it against its name.
+    /// Where a blob lies, or will, on this machine; [`Blobs::local`] sees to it that it does.
     pub fn file(&self, key: &BlobKey) -> Utf8PathBuf {
         self.dir.join(key.path().as_ref())
+    }
+
+    /// Where a blob lies on this machine. Whoever reads it is to check it against its name.
+    ///
+    /// # Errors
+    /// Fails where it has to be brought from a shared database, and that fails.
+    pub async fn local(&self, key: &BlobKey) -> Result<Utf8PathBuf> {
+        self.fetch(key).await?;
+        Ok(self.file(key))
     }
 
     /// A blob's bytes, checked against its name.
@@ -168,6 +208,7 @@ impl Blobs {
     /// # Errors
     /// Fails where there is no such blob, and where its bytes are no longer what was kept.
     pub async fn get(&self, key: &BlobKey) -> Result<Bytes> {
+        self.fetch(key).await?;
         let reading = |error| failed(&format!("reading the blob {key}"), error);
         let bytes = self.store.get(&key.path()).await.map_err(reading)?.bytes().await.map_err(reading)?;
         if BlobKey::of(&bytes) != *key {
@@ -182,6 +223,13 @@ impl Blobs {
     /// # Errors
     /// Fails where the folder cannot be read.
     pub async fn exists(&self, key: &BlobKey) -> Result<bool> {
+        match &self.shared {
+            Some(pieces) => pieces.exists(key).await,
+            None => self.is_here(key).await,
+        }
+    }
+
+    async fn is_here(&self, key: &BlobKey) -> Result<bool> {
         match self.store.head(&key.path()).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
@@ -194,6 +242,9 @@ impl Blobs {
     /// # Errors
     /// Fails where the folder cannot be written.
     pub async fn delete(&self, key: &BlobKey) -> Result<()> {
+        if let Some(pieces) = &self.shared {
+            pieces.delete(key).await?;
+        }
         match self.store.delete(&key.path()).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed(&format!("deleting the blob {key}"), error)),
@@ -205,6 +256,9 @@ impl Blobs {
     /// # Errors
     /// Fails where the folder cannot be read.
     pub async fn list(&self) -> Result<Vec<BlobKey>> {
+        if let Some(pieces) = &self.shared {
+            return pieces.list().await;
+        }
         let found: Vec<_> =
             self.store.list(None).try_collect().await.map_err(|error| failed("listing the blobs", error))?;
         let mut keys: Vec<BlobKey> = found.iter().filter_map(|meta| meta.location.filename()?.parse().ok()).collect();

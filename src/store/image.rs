@@ -23,6 +23,7 @@ pub struct Image {
     /// When the build ended.
     pub built_at: Timestamp,
     /// How long the build took, in seconds.
+    #[sqlx(try_from = "i64")]
     pub build_seconds: u32,
     /// What the room `image` remembers of its disk: artefacts, documents, gates. None where no disk was made.
     #[sqlx(json(nullable))]

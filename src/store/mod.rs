@@ -1,67 +1,80 @@
 //! What Stead remembers: records in a database, and blobs beside it.
 //!
-//! The facade's types ([`Store`], [`Reader`], [`Tx`], the records) say nothing of SQL; [`sqlite`] holds the statements,
-//! one file per noun. A second native side (PostgreSQL) goes beside it, behind the same methods.
+//! Two databases behind one facade: SQLite in the fleet's folder, for one machine; PostgreSQL for many. The facade's types
+//! ([`Store`], [`Reader`], [`Tx`], the records) say nothing of SQL; [`statements`] holds the statements, one file per noun,
+//! and [`sqlite`] and [`postgres`] how either database is opened and written.
 //!
 //! Reading: `store.read().await?.node(id).await?`; one [`Reader`] sees one consistent state for as long as it lives.
 //!
-//! Writing: `store.write(|tx| Box::pin(async move { tx.insert_node(&node).await })).await?`. The closure runs in the one
-//! writer task, inside a transaction that is on disk when `write` returns `Ok`, and is taken back whole when the closure
-//! fails. Every act appends its audit entry in the same closure.
+//! Writing: `store.write(|tx| Box::pin(async move { tx.insert_node(&node).await })).await?`. The closure runs inside a
+//! transaction that is on disk when `write` returns `Ok`, and is taken back whole when the closure fails. Every act appends
+//! its audit entry in the same closure.
 
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use futures::future::BoxFuture;
+pub use sqlx::postgres::PgConnectOptions;
 
+use self::private::private_dir;
+use crate::Result;
 use crate::clock::Clock;
-use crate::{Error, Result};
+use crate::error::Context;
 
 mod audit;
 mod backup;
 mod blobs;
+mod failure;
 mod image;
 mod lock;
 mod node;
+mod postgres;
 mod private;
 mod reader;
 mod revision;
 mod secret;
 mod sqlite;
+mod statements;
 mod text;
+mod tx;
 mod workflow;
 mod workspace;
-mod writer;
 
 pub use audit::{AuditHead, AuditPersonal, AuditRow};
 pub use backup::{Manifest, restore};
 pub use blobs::{BlobKey, Blobs};
+use failure::{database, is_unavailable};
 pub use image::{Channel, Image};
 pub use lock::{FleetLock, LockHolder};
 pub use node::{Node, NodeState};
 pub use reader::Reader;
 pub use revision::Revision;
 pub use secret::{EnvelopeRecord, SecretRecord, SecretState};
-pub use sqlite::Listed;
+pub use statements::{Listed, Turn};
+pub use tx::Tx;
 pub use workflow::{StepRecord, StepState, WorkflowRecord, WorkflowState};
 pub use workspace::{ManagedBy, Workspace, WorkspaceState};
-pub use writer::Tx;
 
 /// The records and blobs of one fleet. Cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    place: String,
     dir: Utf8PathBuf,
     clock: Arc<dyn Clock>,
-    readers: sqlx::SqlitePool,
-    writer: writer::Writer,
+    database: Database,
     blobs: Blobs,
 }
 
+enum Database {
+    Sqlite { readers: sqlx::SqlitePool, writer: sqlite::Writer },
+    Postgres(sqlx::PgPool),
+}
+
 impl Store {
-    /// Opens the store in a fleet's `.stead` folder, and makes folder (0700) and store (0600) where they are missing.
-    /// Brings an older store's schema up to date.
+    /// Opens the embedded store in a fleet's `.stead` folder, and makes folder (0700) and store (0600) where they are
+    /// missing. Brings an older store's schema up to date.
     ///
     /// Reading needs no [`FleetLock`]; whoever changes a fleet takes one first.
     ///
@@ -69,14 +82,50 @@ impl Store {
     /// Fails where the folder cannot be written, and where a newer program has written the store.
     pub async fn open(dir: &Utf8Path, clock: Arc<dyn Clock>) -> Result<Self> {
         let (readers, connection) = sqlite::open(dir).await?;
-        let writer = writer::Writer::start(connection, clock.clone());
+        let writer = sqlite::Writer::start(connection, clock.clone());
         let blobs = Blobs::open(&dir.join("blobs"))?;
-        Ok(Self(Arc::new(Inner { dir: dir.to_owned(), clock, readers, writer, blobs })))
+        let (place, dir) = (format!("in {dir}"), dir.to_owned());
+        Ok(Self(Arc::new(Inner { place, dir, clock, database: Database::Sqlite { readers, writer }, blobs })))
     }
 
-    /// The folder that the store lies in.
+    /// Opens the store in a PostgreSQL database, which [`Store::migrate`] has prepared. `dir` is a folder of this program's
+    /// own on this machine, for blobs that were used here.
+    ///
+    /// # Errors
+    /// Fails where the database cannot be reached, and where its schema is older than this program, or too new for it.
+    pub async fn connect(options: PgConnectOptions, dir: &Utf8Path, clock: Arc<dyn Clock>) -> Result<Self> {
+        let place = postgres::place(&options);
+        let pool = postgres::connect(options).await.with_context(|| format!("opening the store {place}"))?;
+        postgres::check(&pool).await.with_context(|| format!("opening the store {place}"))?;
+        private_dir(dir)?;
+        let blobs = Blobs::shared(&dir.join("blobs"), pool.clone())?;
+        Ok(Self(Arc::new(Inner { place, dir: dir.to_owned(), clock, database: Database::Postgres(pool), blobs })))
+    }
+
+    /// Brings a PostgreSQL database's schema up to date; how many steps were taken.
+    ///
+    /// # Errors
+    /// Fails where the database cannot be reached or changed.
+    pub async fn migrate(options: PgConnectOptions) -> Result<u64> {
+        let pool = postgres::connect(options).await?;
+        let steps = postgres::migrate(&pool).await;
+        pool.close().await;
+        steps
+    }
+
+    /// Where the store is, for messages: "in DIR", "in the database NAME at HOST".
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+
+    /// The folder that the embedded store lies in; with PostgreSQL the folder of this program's own.
     pub fn dir(&self) -> &Utf8Path {
         &self.0.dir
+    }
+
+    /// Whether several programs may share the store's work: only then it is in PostgreSQL.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0.database, Database::Postgres(_))
     }
 
     /// The clock that dates the store's records.
@@ -95,13 +144,18 @@ impl Store {
     /// # Errors
     /// Fails where the database does.
     pub async fn read(&self) -> Result<Reader> {
-        Reader::begin(&self.0.readers).await
+        let clock = self.0.clock.clone();
+        match &self.0.database {
+            Database::Sqlite { readers, .. } => Reader::of_sqlite(readers, clock).await,
+            Database::Postgres(pool) => Reader::of_postgres(pool, clock).await,
+        }
     }
 
     /// Runs `work` inside one transaction; what it wrote is on disk once this returns `Ok`, and none of it is there
     /// where it returns an error.
     ///
-    /// All writers wait for `work`, so it awaits nothing but the [`Tx`].
+    /// Other writers wait for `work` (all of them in SQLite; in PostgreSQL those that want the same rows), so it awaits
+    /// nothing but the [`Tx`].
     ///
     /// # Errors
     /// Fails as `work` does, and where the database cannot be written.
@@ -110,36 +164,22 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
-        self.0.writer.write(work).await
+        match &self.0.database {
+            Database::Sqlite { writer, .. } => writer.write(work).await,
+            Database::Postgres(pool) => postgres::write(pool, self.0.clock.clone(), work).await,
+        }
     }
 
     /// Closes the store once its other clones are dropped, after the writes under way.
     pub async fn close(self) {
-        if let Some(inner) = Arc::into_inner(self.0) {
-            // The writer last: the last connection to close carries the WAL over into the database.
-            inner.readers.close().await;
-            inner.writer.stop().await;
+        match Arc::into_inner(self.0).map(|inner| inner.database) {
+            Some(Database::Sqlite { readers, writer }) => {
+                // The writer last: the last connection to close carries the WAL over into the database.
+                readers.close().await;
+                writer.stop().await;
+            }
+            Some(Database::Postgres(pool)) => pool.close().await,
+            None => {}
         }
-    }
-}
-
-/// A database error, with a way out where there is one.
-fn database(doing: &str, error: sqlx::Error) -> Error {
-    let code = match &error {
-        sqlx::Error::Database(database) => database.code().and_then(|code| code.parse::<i32>().ok()),
-        _ => None,
-    };
-    // The low byte is SQLite's primary result code (https://www.sqlite.org/rescode.html).
-    let hint = match code.map(|code| code & 0xff) {
-        Some(5 | 6) => Some("another program holds the store for long; try again when it is done"),
-        Some(8) => Some("the store cannot be written: check the owner and mode of the .stead folder"),
-        Some(11 | 26) => Some("the store's file is damaged: restore it from a backup with `stead restore`"),
-        Some(13) => Some("the disk is full: free some space on that file system, then run the same command again"),
-        _ => None,
-    };
-    let failed = Error::failed(doing).because(error);
-    match hint {
-        Some(hint) => failed.hint(hint),
-        None => failed,
     }
 }

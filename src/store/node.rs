@@ -51,6 +51,7 @@ pub struct Node {
     #[sqlx(json)]
     pub addresses: Vec<IpAddr>,
     /// The TCP port of its sshd.
+    #[sqlx(try_from = "i64")]
     pub ssh_port: u16,
     /// The management user.
     pub user: String,

@@ -12,6 +12,7 @@ pub struct Revision {
     /// Its id.
     pub id: RevisionId,
     /// 1, 2, … in the order of publication.
+    #[sqlx(try_from = "i64")]
     pub number: u32,
     /// SHA-256 over the snapshot, in hexadecimal; equal content has an equal digest.
     pub digest: String,

@@ -3,31 +3,67 @@
 /// Lets a type that has `Display` and serde's form of the same text be bound to, and read from, a text column.
 macro_rules! text_column {
     ($($name:ty),* $(,)?) => {$(
-        impl sqlx::Type<sqlx::Sqlite> for $name {
-            fn type_info() -> sqlx::sqlite::SqliteTypeInfo {
-                <str as sqlx::Type<sqlx::Sqlite>>::type_info()
+        $crate::store::text::text_of!(sqlx::Sqlite, $name);
+        $crate::store::text::text_of!(sqlx::Postgres, $name);
+    )*};
+}
+
+/// One database's half of [`text_column`].
+macro_rules! text_of {
+    ($database:ty, $name:ty) => {
+        impl sqlx::Type<$database> for $name {
+            fn type_info() -> <$database as sqlx::Database>::TypeInfo {
+                <str as sqlx::Type<$database>>::type_info()
             }
 
-            fn compatible(ty: &sqlx::sqlite::SqliteTypeInfo) -> bool {
-                <str as sqlx::Type<sqlx::Sqlite>>::compatible(ty)
+            fn compatible(ty: &<$database as sqlx::Database>::TypeInfo) -> bool {
+                <str as sqlx::Type<$database>>::compatible(ty)
             }
         }
 
-        impl<'q> sqlx::Encode<'q, sqlx::Sqlite> for $name {
+        impl<'q> sqlx::Encode<'q, $database> for $name {
             fn encode_by_ref(
                 &self,
-                buffer: &mut <sqlx::Sqlite as sqlx::Database>::ArgumentBuffer,
+                buffer: &mut <$database as sqlx::Database>::ArgumentBuffer,
             ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
-                <String as sqlx::Encode<'q, sqlx::Sqlite>>::encode(self.to_string(), buffer)
+                <String as sqlx::Encode<'q, $database>>::encode(self.to_string(), buffer)
             }
         }
 
-        impl<'r> sqlx::Decode<'r, sqlx::Sqlite> for $name {
-            fn decode(value: sqlx::sqlite::SqliteValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+        impl<'r> sqlx::Decode<'r, $database> for $name {
+            fn decode(value: <$database as sqlx::Database>::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
                 use serde::de::IntoDeserializer;
-                let text = <&str as sqlx::Decode<'r, sqlx::Sqlite>>::decode(value)?;
+                let text = <&str as sqlx::Decode<'r, $database>>::decode(value)?;
                 let text: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
                 Ok(<Self as serde::Deserialize<'_>>::deserialize(text)?)
+            }
+        }
+    };
+}
+
+/// Lets an id be bound to, and read from, its column: text in SQLite, `uuid` in PostgreSQL.
+macro_rules! id_column {
+    ($($name:ty),* $(,)?) => {$(
+        text_of!(sqlx::Sqlite, $name);
+
+        impl sqlx::Type<sqlx::Postgres> for $name {
+            fn type_info() -> sqlx::postgres::PgTypeInfo {
+                <Uuid as sqlx::Type<sqlx::Postgres>>::type_info()
+            }
+        }
+
+        impl<'q> sqlx::Encode<'q, sqlx::Postgres> for $name {
+            fn encode_by_ref(
+                &self,
+                buffer: &mut <sqlx::Postgres as sqlx::Database>::ArgumentBuffer,
+            ) -> Result<sqlx::encode::IsNull, sqlx::error::BoxDynError> {
+                <Uuid as sqlx::Encode<'q, sqlx::Postgres>>::encode(self.uuid(), buffer)
+            }
+        }
+
+        impl<'r> sqlx::Decode<'r, sqlx::Postgres> for $name {
+            fn decode(value: sqlx::postgres::PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
+                Ok(Self::of_uuid(<Uuid as sqlx::Decode<'r, sqlx::Postgres>>::decode(value)?))
             }
         }
     )*};
@@ -62,8 +98,11 @@ macro_rules! words {
     };
 }
 
-pub(super) use {text_column, words};
+pub(super) use {text_column, text_of, words};
+
+use uuid::Uuid;
 
 use crate::id::{AuditId, FleetId, Mark, NodeId, RevisionId, SecretId, WorkflowId, WorkspaceId};
 
-text_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, AuditId, FleetId, Mark);
+id_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, AuditId);
+text_column!(FleetId, Mark);

@@ -88,12 +88,14 @@ pub struct StepRecord {
     /// The workflow.
     pub workflow_id: WorkflowId,
     /// 0, 1, … in the order of the flow.
+    #[sqlx(try_from = "i64")]
     pub position: u32,
     /// The step's name, unique within the flow.
     pub name: String,
     /// Where it stands.
     pub state: StepState,
     /// How often it was begun.
+    #[sqlx(try_from = "i64")]
     pub attempt: u32,
     /// What it gave to later steps.
     #[sqlx(json(nullable))]

@@ -218,8 +218,9 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// # Errors
     /// Fails where the store cannot be read.
     pub async fn resume(&self, concurrency: usize) -> Result<Vec<(WorkflowId, Result<Outcome>)>> {
-        let (live, now) =
-            (self.inner.store.read().await?.workflows(Listed::Live).await?, self.inner.store.clock().now());
+        let mut reader = self.inner.store.read().await?;
+        let (live, now) = (reader.workflows(Listed::Live).await?, reader.shared_now().await?);
+        drop(reader);
         let left = live
             .into_iter()
             .filter(|workflow| !workflow.state.is_over() && lease::is_free(workflow, now))
@@ -269,7 +270,8 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// As [`Engine::turn_back`].
     pub async fn close(&self, id: WorkflowId, reason: &str) -> Result<()> {
         let mut workflow = self.unended(id).await?;
-        if !lease::is_free(&workflow, self.inner.store.clock().now()) {
+        let now = self.inner.store.read().await?.shared_now().await?;
+        if !lease::is_free(&workflow, now) {
             return Err(busy(id));
         }
         workflow.error = Some(reason.to_owned());
@@ -330,7 +332,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             Box::pin(async move {
                 let missing = || Error::input(format!("there is no workflow {id}"));
                 let found = tx.workflow(id).await?.ok_or_else(missing)?;
-                let now = tx.now();
+                let now = tx.shared_now().await?;
                 if found.state.is_over() {
                     return Ok(Taken::Over(outcome_of(&found)));
                 }

@@ -91,8 +91,13 @@ impl Keeper {
 }
 
 async fn renew(store: &Store, workflow: WorkflowId, fence: u64) -> Result<bool> {
-    let until = until(store.clock().now());
-    store.write(move |tx| Box::pin(async move { tx.renew_lease(workflow, fence, until).await })).await
+    let write = store.write(move |tx| {
+        Box::pin(async move {
+            let until = until(tx.shared_now().await?);
+            tx.renew_lease(workflow, fence, until).await
+        })
+    });
+    write.await
 }
 
 impl Drop for Keeper {

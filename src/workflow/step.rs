@@ -12,7 +12,7 @@ use super::event::Reporter;
 use crate::id::{RevisionId, WorkflowId};
 use crate::store::{Store, WorkflowRecord};
 use crate::wire::plan::TaskEvent;
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// Why a step failed.
 #[derive(Debug)]
@@ -24,8 +24,9 @@ pub enum StepError {
 }
 
 impl From<Error> for StepError {
+    /// The store's database may answer again in a moment; what a step has done is not taken back for that.
     fn from(error: Error) -> Self {
-        Self::Fatal(error)
+        if error.kind() == Kind::Unavailable { Self::Retry(error) } else { Self::Fatal(error) }
     }
 }
 

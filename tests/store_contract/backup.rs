@@ -6,11 +6,11 @@ use stead::audit;
 use stead::clock::SystemClock;
 use stead::store::{Listed, restore};
 
-use crate::{World, open};
+use crate::{Kind, World, open};
 
 #[tokio::test]
 async fn restored_elsewhere_it_goes_on() {
-    let world = World::new().await;
+    let world = World::new(Kind::Sqlite).await;
     world.with_node("acme").await;
     let blob = world.store.blobs().put(vec![5; 300_000]).await.unwrap();
     let old = world.store.write(|tx| Box::pin(async move { tx.next_fence().await })).await.unwrap();
@@ -40,7 +40,7 @@ async fn restored_elsewhere_it_goes_on() {
 
 #[tokio::test]
 async fn a_damaged_backup_is_refused_and_leaves_nothing() {
-    let world = World::new().await;
+    let world = World::new(Kind::Sqlite).await;
     world.store.blobs().put(vec![5; 1000]).await.unwrap();
     let file = world.path("backup.stead");
     world.store.backup(&file).await.unwrap();

@@ -8,29 +8,122 @@ mod backup;
 #[cfg(debug_assertions)]
 mod crash;
 mod records;
+mod shared;
 mod trouble;
+
+#[path = "../support/postgres.rs"]
+mod postgres;
 
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use sqlx::Connection;
 use stead::clock::{Clock, SystemClock};
 use stead::id::FleetId;
 use stead::store::{ManagedBy, Node, Store, Workspace};
 
-/// A folder of a test's own, with a store in it.
+use crate::postgres::Database;
+
+/// Which database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Runs tests on both databases.
+macro_rules! both {
+    ($($test:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::Kind::Sqlite).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(crate::Kind::Postgres).await;
+            })+
+        }
+    };
+}
+pub(crate) use both;
+
+/// A folder of a test's own, with a store in it or beside it.
 pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) fleet: FleetId,
+    place: Place,
     dir: tempfile::TempDir,
 }
 
+/// Where a store is, in words that a child process can be told.
+pub(crate) enum Place {
+    Folder(Utf8PathBuf),
+    Database(Database, Utf8PathBuf),
+}
+
+impl Place {
+    /// As [`open_place`] takes it.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Folder(dir) => dir.to_string(),
+            Self::Database(database, dir) => format!("{} {dir}", database.url()),
+        }
+    }
+}
+
+/// The store at a place.
+pub(crate) async fn open_place(words: &str) -> Store {
+    match words.split_once(' ') {
+        None => open(Utf8Path::new(words)).await,
+        Some((url, dir)) => {
+            let options = url.parse().unwrap();
+            Store::connect(options, Utf8Path::new(dir), Arc::new(SystemClock)).await.unwrap()
+        }
+    }
+}
+
 impl World {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new(kind: Kind) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(&Utf8Path::from_path(dir.path()).unwrap().join(".stead")).await;
+        let folder = Utf8Path::from_path(dir.path()).unwrap().join(".stead");
+        let place = match kind {
+            Kind::Sqlite => Place::Folder(folder),
+            Kind::Postgres => {
+                let database = Database::new();
+                assert_ne!(Store::migrate(database.url().parse().unwrap()).await.unwrap(), 0);
+                Place::Database(database, folder)
+            }
+        };
+        let store = open_place(&place.words()).await;
         let fleet = FleetId::mint();
         store.bind_fleet(&fleet).await.unwrap();
-        Self { store, fleet, dir }
+        Self { store, fleet, place, dir }
+    }
+
+    /// The same store, as another program has it.
+    pub(crate) async fn open_again(&self) -> Store {
+        open_place(&self.place.words()).await
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Does to the store what no part of Stead would do.
+    pub(crate) async fn meddle(&self, sql: &'static str) {
+        match &self.place {
+            Place::Folder(dir) => {
+                let mut connection =
+                    sqlx::SqliteConnection::connect(&format!("sqlite://{dir}/store.db")).await.unwrap();
+                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Place::Database(database, _) => database.meddle(sql),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
@@ -56,13 +149,4 @@ impl World {
 
 pub(crate) async fn open(dir: &Utf8Path) -> Store {
     Store::open(dir, Arc::new(SystemClock)).await.unwrap()
-}
-
-/// Does to the store's file what no part of Stead would do.
-pub(crate) async fn meddle(store: &Store, sql: &'static str) {
-    use sqlx::Connection;
-    let file = format!("sqlite://{}", store.dir().join("store.db"));
-    let mut connection = sqlx::SqliteConnection::connect(&file).await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
 }

@@ -12,23 +12,37 @@ use stead::store::{
 };
 use stead::wire::envelope::Envelope;
 
-use crate::{World, open};
+use crate::{Kind, World, both};
+
+both!(
+    a_store_is_one_fleets,
+    revisions_are_numbered_and_equal_ones_published_once,
+    a_slug_is_unique_without_case_until_its_workspace_is_gone,
+    a_nodes_record_comes_back_and_refuses_a_lower_fence,
+    secrets_keep_the_newest_and_envelopes_go_when_acknowledged_or_late,
+    an_image_is_recorded_by_its_key,
+    a_channel_points_at_one_build,
+    a_workflow_is_written_only_under_its_latest_fence,
+    a_reader_sees_one_state_while_others_write,
+);
 
 #[tokio::test]
-async fn the_store_is_its_owners_alone_and_one_fleets() {
-    let world = World::new().await;
+async fn the_embedded_store_is_its_owners_alone() {
+    let world = World::new(Kind::Sqlite).await;
     let mode = |name: &str| std::fs::metadata(world.store.dir().join(name)).unwrap().permissions().mode() & 0o777;
     let modes = ["", "blobs", "store.db", "store.db-wal"].map(mode);
     assert_eq!(modes, [0o700, 0o700, 0o600, 0o600]);
+}
 
+async fn a_store_is_one_fleets(kind: Kind) {
+    let world = World::new(kind).await;
     world.store.bind_fleet(&world.fleet).await.unwrap();
     let error = world.store.bind_fleet(&FleetId::mint()).await.unwrap_err();
     assert!(error.to_string().contains(world.fleet.as_str()), "{error}");
 }
 
-#[tokio::test]
-async fn revisions_are_numbered_and_equal_ones_published_once() {
-    let world = World::new().await;
+async fn revisions_are_numbered_and_equal_ones_published_once(kind: Kind) {
+    let world = World::new(kind).await;
     let blob = BlobKey::of(b"files");
     let mut published = Vec::new();
     for digest in ["a", "a", "b", "a"] {
@@ -46,9 +60,8 @@ async fn revisions_are_numbered_and_equal_ones_published_once() {
     assert_eq!(reader.revisions().await.unwrap().len(), 3);
 }
 
-#[tokio::test]
-async fn a_slug_is_unique_without_case_until_its_workspace_is_gone() {
-    let world = World::new().await;
+async fn a_slug_is_unique_without_case_until_its_workspace_is_gone(kind: Kind) {
+    let world = World::new(kind).await;
     let (mut acme, _) = world.with_node("acme").await;
     let twin = Workspace::new("ACME", "starter", ManagedBy::Api, SystemClock.now());
     let insert =
@@ -67,9 +80,8 @@ async fn a_slug_is_unique_without_case_until_its_workspace_is_gone() {
     assert_eq!(reader.workspaces(Listed::All).await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_nodes_record_comes_back_and_refuses_a_lower_fence() {
-    let world = World::new().await;
+async fn a_nodes_record_comes_back_and_refuses_a_lower_fence(kind: Kind) {
+    let world = World::new(kind).await;
     let (workspace, mut node) = world.with_node("acme").await;
     node.state = NodeState::Ready;
     node.addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
@@ -96,9 +108,8 @@ async fn a_nodes_record_comes_back_and_refuses_a_lower_fence() {
     assert_eq!(world.store.read().await.unwrap().nodes(Listed::Live).await.unwrap(), [second]);
 }
 
-#[tokio::test]
-async fn secrets_keep_the_newest_and_envelopes_go_when_acknowledged_or_late() {
-    let world = World::new().await;
+async fn secrets_keep_the_newest_and_envelopes_go_when_acknowledged_or_late(kind: Kind) {
+    let world = World::new(kind).await;
     let (workspace, node) = world.with_node("acme").await;
     let now = SystemClock.now();
     let secret = |version| SecretRecord {
@@ -150,9 +161,8 @@ async fn secrets_keep_the_newest_and_envelopes_go_when_acknowledged_or_late() {
     assert_eq!(left.iter().map(|e| e.envelope.version).collect::<Vec<_>>(), [3]);
 }
 
-#[tokio::test]
-async fn an_image_is_recorded_by_its_key() {
-    let world = World::new().await;
+async fn an_image_is_recorded_by_its_key(kind: Kind) {
+    let world = World::new(kind).await;
     let image = Image {
         key: "k1".into(),
         name: "agent-node".into(),
@@ -184,9 +194,8 @@ async fn an_image_is_recorded_by_its_key() {
     assert_eq!(world.store.read().await.unwrap().image("k1").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_channel_points_at_one_build() {
-    let world = World::new().await;
+async fn a_channel_points_at_one_build(kind: Kind) {
+    let world = World::new(kind).await;
     let now = SystemClock.now();
     let channel = |key: &str| Channel { image: "i".into(), name: "stable".into(), key: key.into(), since: now };
     let image = |key: &str| Image {
@@ -219,9 +228,8 @@ async fn a_channel_points_at_one_build() {
     assert_eq!(reader.channel("i", "other").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_workflow_is_written_only_under_its_latest_fence() {
-    let world = World::new().await;
+async fn a_workflow_is_written_only_under_its_latest_fence(kind: Kind) {
+    let world = World::new(kind).await;
     let now = SystemClock.now();
     let workflow = WorkflowRecord {
         id: WorkflowId::new(),
@@ -278,12 +286,11 @@ async fn a_workflow_is_written_only_under_its_latest_fence() {
     assert!(twin.await.is_err(), "one live workflow per kind and subject");
 }
 
-#[tokio::test]
-async fn a_reader_sees_one_state_while_others_write() {
-    let world = World::new().await;
+async fn a_reader_sees_one_state_while_others_write(kind: Kind) {
+    let world = World::new(kind).await;
     let mut reader = world.store.read().await.unwrap();
     assert!(reader.workspaces(Listed::All).await.unwrap().is_empty());
     world.with_node("acme").await;
     assert!(reader.nodes(Listed::All).await.unwrap().is_empty(), "as it was when reading began");
-    assert_eq!(open(world.store.dir()).await.read().await.unwrap().nodes(Listed::All).await.unwrap().len(), 1);
+    assert_eq!(world.open_again().await.read().await.unwrap().nodes(Listed::All).await.unwrap().len(), 1);
 }

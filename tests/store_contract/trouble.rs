@@ -7,7 +7,9 @@ use stead::Error;
 use stead::clock::SystemClock;
 use stead::store::Store;
 
-use crate::{World, meddle, open};
+use crate::{Kind, World, both, open};
+
+both!(a_write_that_fails_or_panics_takes_nothing_else_with_it, two_writers_lose_nothing_and_never_share_a_fence,);
 
 async fn set(store: &Store, key: String, value: &'static str, fail: bool) -> stead::Result<()> {
     let write = store.write(move |tx| {
@@ -19,9 +21,8 @@ async fn set(store: &Store, key: String, value: &'static str, fail: bool) -> ste
     write.await
 }
 
-#[tokio::test]
-async fn a_write_that_fails_or_panics_takes_nothing_else_with_it() {
-    let world = World::new().await;
+async fn a_write_that_fails_or_panics_takes_nothing_else_with_it(kind: Kind) {
+    let world = World::new(kind).await;
     let writes = (0..60).map(|n| set(&world.store, format!("k{n}"), "v", n % 3 == 0));
     let panicking = world.store.write(|tx| {
         Box::pin(async move {
@@ -42,10 +43,9 @@ async fn a_write_that_fails_or_panics_takes_nothing_else_with_it() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn two_writers_lose_nothing_and_never_share_a_fence() {
-    let world = World::new().await;
-    let other = open(world.store.dir()).await;
+async fn two_writers_lose_nothing_and_never_share_a_fence(kind: Kind) {
+    let world = World::new(kind).await;
+    let other = world.open_again().await;
     let fences = [&world.store, &other].map(|store| async {
         let mut fences = Vec::new();
         for _ in 0..40 {
@@ -73,13 +73,13 @@ async fn a_new_store_may_be_opened_by_two_at_once() {
 
 #[tokio::test]
 async fn a_store_written_by_a_newer_program_is_refused() {
-    let world = World::new().await;
-    meddle(
-        &world.store,
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+    let world = World::new(Kind::Sqlite).await;
+    world
+        .meddle(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
          VALUES (9000, 'from the future', 1, x'00', 0)",
-    )
-    .await;
+        )
+        .await;
     let error = Store::open(world.store.dir(), Arc::new(SystemClock)).await.map(drop).unwrap_err();
     let text = format!("{error:?}");
     assert!(text.contains("a newer stead has written this store (schema 9000; this program knows "), "{text}");

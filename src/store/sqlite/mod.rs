@@ -1,4 +1,4 @@
-//! The SQLite side: how the file is opened, and the statements, one file per noun.
+//! The SQLite side: how the file is opened, and who writes to it.
 
 use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
@@ -14,16 +14,9 @@ use super::private::private_dir;
 use crate::error::Context;
 use crate::{Error, Result, ownership};
 
-mod audit;
-mod image;
-mod node;
-mod revision;
-mod secret;
-mod setting;
-mod workflow;
-mod workspace;
+mod writer;
 
-pub use workspace::Listed;
+pub(super) use writer::Writer;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -104,9 +97,4 @@ pub(super) async fn copy(dir: &Utf8Path, to: &Utf8Path) -> Result<()> {
     let mut connection = options.connect().await.map_err(copying)?;
     sqlx::query("VACUUM INTO ?").bind(to.as_str()).execute(&mut connection).await.map_err(copying)?;
     connection.close().await.map_err(copying)
-}
-
-/// SQLite's integers are signed.
-fn signed(number: u64) -> Result<i64> {
-    i64::try_from(number).map_err(|error| Error::failed(format!("the number {number} is out of range")).because(error))
 }

@@ -145,6 +145,9 @@ impl Platform {
         let bytes = blobs.get(&record.blob).await?;
         let place = |hash: &str| hash.parse().map(|key| blobs.file(&key)).unwrap_or_default();
         let files = FileSet::from_bytes(&bytes, place)?;
+        for (_, apart) in files.apart() {
+            blobs.local(&apart.hash.parse()?).await?;
+        }
         let desired = Arc::new(Desired::load(files).with_context(|| format!("revision {}", record.number))?);
         revisions.insert(id, desired.clone());
         Ok(desired)

@@ -3,54 +3,20 @@
 //! With `synchronous=FULL` a commit costs a sync to disk. Writes that arrive while one is under way share the next: each
 //! runs in a savepoint of its own, so that one that fails takes nothing with it, and all are answered after the commit.
 
-use std::ops::{Deref, DerefMut};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::{Reader, database};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
+use crate::store::reader::Connection;
+use crate::store::{Reader, Tx, database};
 use crate::{Error, Result};
 
 /// More than this many writes do not share a commit, so that the first does not wait for too many others.
 const GROUP: usize = 64;
-
-/// A transaction that is being written. Reads through [`Deref`] to [`Reader`].
-pub struct Tx {
-    reader: Reader,
-    clock: Arc<dyn Clock>,
-}
-
-impl Tx {
-    /// The present moment, by the store's clock.
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    async fn statement(&mut self, sql: &'static str) -> Result<()> {
-        sqlx::query(sql).execute(self.reader.sqlite()).await.map_err(|error| database("writing the store", error))?;
-        Ok(())
-    }
-}
-
-impl Deref for Tx {
-    type Target = Reader;
-
-    fn deref(&self) -> &Reader {
-        &self.reader
-    }
-}
-
-impl DerefMut for Tx {
-    fn deref_mut(&mut self) -> &mut Reader {
-        &mut self.reader
-    }
-}
 
 /// A write that waits for its turn.
 trait Job: Send {
@@ -74,9 +40,7 @@ where
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool> {
         Box::pin(async move {
             let Some(work) = self.work.take() else { return false };
-            // A panic in one write must not end the task that all others wait for.
-            let result = AssertUnwindSafe(async move { work(tx).await }).catch_unwind().await;
-            let result = result.unwrap_or_else(|_| Err(Error::failed("a write to the store panicked")));
+            let result = tx.run(work).await;
             let succeeded = result.is_ok();
             self.result = Some(result);
             succeeded
@@ -101,19 +65,19 @@ where
 }
 
 /// The handle of the writer task.
-pub(super) struct Writer {
+pub(in crate::store) struct Writer {
     jobs: mpsc::Sender<Box<dyn Job>>,
     task: JoinHandle<()>,
 }
 
 impl Writer {
-    pub(super) fn start(connection: SqliteConnection, clock: Arc<dyn Clock>) -> Self {
+    pub(in crate::store) fn start(connection: SqliteConnection, clock: Arc<dyn Clock>) -> Self {
         let (jobs, queue) = mpsc::channel(GROUP);
-        let tx = Tx { reader: Reader::of_writer(connection), clock };
+        let tx = Tx::of(Reader::of_sqlite_writer(connection, clock));
         Self { jobs, task: tokio::spawn(serve(tx, queue)) }
     }
 
-    pub(super) async fn write<T, F>(&self, work: F) -> Result<T>
+    pub(in crate::store) async fn write<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
@@ -125,7 +89,7 @@ impl Writer {
         answer.await.map_err(|_| gone())?
     }
 
-    pub(super) async fn stop(self) {
+    pub(in crate::store) async fn stop(self) {
         drop(self.jobs);
         if let Err(error) = self.task.await {
             tracing::error!(%error, "the store's writer");
@@ -141,27 +105,33 @@ async fn serve(mut tx: Tx, mut queue: mpsc::Receiver<Box<dyn Job>>) {
             job.answer(outcome.as_ref().err());
         }
     }
-    tx.reader.close().await;
+    tx.into_reader().close().await;
+}
+
+async fn statement(tx: &mut Tx, sql: &'static str) -> Result<()> {
+    let Connection::Sqlite(connection) = tx.connection() else { return Ok(()) };
+    sqlx::query(sql).execute(connection).await.map_err(|error| database("writing the store", error))?;
+    Ok(())
 }
 
 async fn commit(tx: &mut Tx, group: &mut [Box<dyn Job>]) -> Result<()> {
     // IMMEDIATE takes the write lock at once, where the busy time-out applies; a read lock that is upgraded later fails.
-    tx.statement("BEGIN IMMEDIATE").await?;
+    statement(tx, "BEGIN IMMEDIATE").await?;
     let outcome = async {
         for job in group {
-            tx.statement("SAVEPOINT job").await?;
+            statement(tx, "SAVEPOINT job").await?;
             if !job.run(tx).await {
                 // Fails where SQLite itself has rolled the transaction back (a full disk, an I/O error): then nothing of
                 // the group may be acknowledged.
-                tx.statement("ROLLBACK TO job").await?;
+                statement(tx, "ROLLBACK TO job").await?;
             }
-            tx.statement("RELEASE job").await?;
+            statement(tx, "RELEASE job").await?;
         }
-        tx.statement("COMMIT").await
+        statement(tx, "COMMIT").await
     }
     .await;
     if outcome.is_err()
-        && let Err(error) = tx.statement("ROLLBACK").await
+        && let Err(error) = statement(tx, "ROLLBACK").await
     {
         tracing::debug!(%error, "the transaction was rolled back already");
     }

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use super::signed;
 use crate::clock::Timestamp;
 use crate::id::{NodeId, SecretId, WorkspaceId};
-use crate::store::{EnvelopeRecord, Reader, SecretRecord, Tx, database};
+use crate::store::{EnvelopeRecord, Reader, SecretRecord, Tx};
 use crate::{Error, Result};
 
 impl Reader {
@@ -14,12 +14,13 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn secret(&mut self, workspace: WorkspaceId, name: &str) -> Result<Option<SecretRecord>> {
-        sqlx::query_as("SELECT * FROM secrets WHERE workspace_id = ? AND name = ?")
-            .bind(workspace)
-            .bind(name)
-            .fetch_optional(self.sqlite())
-            .await
-            .map_err(|error| database("reading a secret's record", error))
+        optional!(
+            self,
+            "reading a secret's record",
+            "SELECT * FROM secrets WHERE workspace_id = $1 AND name = $2",
+            workspace,
+            name
+        )
     }
 
     /// A workspace's secrets in the order of their names.
@@ -27,11 +28,12 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn secrets(&mut self, workspace: WorkspaceId) -> Result<Vec<SecretRecord>> {
-        sqlx::query_as("SELECT * FROM secrets WHERE workspace_id = ? ORDER BY name")
-            .bind(workspace)
-            .fetch_all(self.sqlite())
-            .await
-            .map_err(|error| database("reading the secrets' records", error))
+        all!(
+            self,
+            "reading the secrets' records",
+            "SELECT * FROM secrets WHERE workspace_id = $1 ORDER BY name",
+            workspace
+        )
     }
 
     /// The envelopes that wait for a node and whose time is not over, older versions first.
@@ -39,12 +41,13 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn envelopes(&mut self, node: NodeId, now: Timestamp) -> Result<Vec<EnvelopeRecord>> {
-        sqlx::query_as("SELECT * FROM envelopes WHERE node_id = ? AND expires_at > ? ORDER BY name, version")
-            .bind(node)
-            .bind(now)
-            .fetch_all(self.sqlite())
-            .await
-            .map_err(|error| database("reading a node's envelopes", error))
+        all!(
+            self,
+            "reading a node's envelopes",
+            "SELECT * FROM envelopes WHERE node_id = $1 AND expires_at > $2 ORDER BY name, version",
+            node,
+            now
+        )
     }
 }
 
@@ -55,30 +58,29 @@ impl Tx {
     /// Fails where a higher version is recorded already.
     pub async fn put_secret(&mut self, secret: &SecretRecord) -> Result<()> {
         let now = self.now();
-        let put = sqlx::query(
+        let put = execute!(
+            self,
+            "recording a secret",
             "INSERT INTO secrets (id, workspace_id, name, version, fingerprint, masked_tail, salt, state, node_id, \
-             delivered_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+             delivered_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
              ON CONFLICT (workspace_id, name) DO UPDATE SET version = excluded.version, \
              fingerprint = excluded.fingerprint, masked_tail = excluded.masked_tail, salt = excluded.salt, \
              state = excluded.state, node_id = excluded.node_id, delivered_at = excluded.delivered_at, \
              updated_at = excluded.updated_at WHERE excluded.version >= secrets.version",
-        )
-        .bind(secret.id)
-        .bind(secret.workspace_id)
-        .bind(&secret.name)
-        .bind(signed(secret.version)?)
-        .bind(&secret.fingerprint)
-        .bind(&secret.masked_tail)
-        .bind(&secret.salt)
-        .bind(secret.state)
-        .bind(secret.node_id)
-        .bind(secret.delivered_at)
-        .bind(secret.created_at)
-        .bind(now)
-        .execute(self.sqlite())
-        .await
-        .map_err(|error| database("recording a secret", error))?;
-        match put.rows_affected() {
+            secret.id,
+            secret.workspace_id,
+            &secret.name,
+            signed(secret.version)?,
+            &secret.fingerprint,
+            &secret.masked_tail,
+            &secret.salt,
+            secret.state,
+            secret.node_id,
+            secret.delivered_at,
+            secret.created_at,
+            now
+        )?;
+        match put {
             1 => Ok(()),
             _ => Err(Error::failed(format!("a newer value of {} is recorded already", secret.name))),
         }
@@ -89,11 +91,7 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn delete_secret(&mut self, id: SecretId) -> Result<()> {
-        sqlx::query("DELETE FROM secrets WHERE id = ?")
-            .bind(id)
-            .execute(self.sqlite())
-            .await
-            .map_err(|error| database("forgetting a secret", error))?;
+        execute!(self, "forgetting a secret", "DELETE FROM secrets WHERE id = $1", id)?;
         Ok(())
     }
 
@@ -102,19 +100,18 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn put_envelope(&mut self, envelope: &EnvelopeRecord) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO envelopes (node_id, name, version, envelope, expires_at) VALUES (?, ?, ?, ?, ?) \
+        execute!(
+            self,
+            "keeping an envelope",
+            "INSERT INTO envelopes (node_id, name, version, envelope, expires_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (node_id, name, version) DO UPDATE SET envelope = excluded.envelope, \
              expires_at = excluded.expires_at",
-        )
-        .bind(envelope.node_id)
-        .bind(&envelope.name)
-        .bind(signed(envelope.version)?)
-        .bind(Json(&envelope.envelope))
-        .bind(envelope.expires_at)
-        .execute(self.sqlite())
-        .await
-        .map_err(|error| database("keeping an envelope", error))?;
+            envelope.node_id,
+            &envelope.name,
+            signed(envelope.version)?,
+            Json(&envelope.envelope),
+            envelope.expires_at
+        )?;
         Ok(())
     }
 
@@ -123,13 +120,14 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn acknowledge_envelope(&mut self, node: NodeId, name: &str, upto: u64) -> Result<()> {
-        sqlx::query("DELETE FROM envelopes WHERE node_id = ? AND name = ? AND version <= ?")
-            .bind(node)
-            .bind(name)
-            .bind(signed(upto)?)
-            .execute(self.sqlite())
-            .await
-            .map_err(|error| database("deleting an envelope", error))?;
+        execute!(
+            self,
+            "deleting an envelope",
+            "DELETE FROM envelopes WHERE node_id = $1 AND name = $2 AND version <= $3",
+            node,
+            name,
+            signed(upto)?
+        )?;
         Ok(())
     }
 
@@ -138,11 +136,7 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn delete_envelopes_of(&mut self, node: NodeId) -> Result<()> {
-        sqlx::query("DELETE FROM envelopes WHERE node_id = ?")
-            .bind(node)
-            .execute(self.sqlite())
-            .await
-            .map_err(|error| database("deleting envelopes", error))?;
+        execute!(self, "deleting envelopes", "DELETE FROM envelopes WHERE node_id = $1", node)?;
         Ok(())
     }
 
@@ -152,11 +146,8 @@ impl Tx {
     /// Fails where the database does.
     pub async fn expire_envelopes(&mut self) -> Result<u64> {
         let now = self.now();
-        let deleted = sqlx::query("DELETE FROM envelopes WHERE expires_at <= ?")
-            .bind(now)
-            .execute(self.sqlite())
-            .await
-            .map_err(|error| database("deleting expired envelopes", error))?;
-        Ok(deleted.rows_affected())
+        let deleted =
+            execute!(self, "deleting expired envelopes", "DELETE FROM envelopes WHERE expires_at <= $1", now)?;
+        Ok(deleted)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::id::RevisionId;
-use crate::store::{BlobKey, Reader, Revision, Tx, database};
+use crate::store::{BlobKey, Reader, Revision, Turn, Tx};
 
 impl Reader {
     /// A revision by its id.
@@ -10,11 +10,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn revision(&mut self, id: RevisionId) -> Result<Option<Revision>> {
-        sqlx::query_as("SELECT * FROM revisions WHERE id = ?")
-            .bind(id)
-            .fetch_optional(self.sqlite())
-            .await
-            .map_err(|error| database("reading a revision", error))
+        optional!(self, "reading a revision", "SELECT * FROM revisions WHERE id = $1", id)
     }
 
     /// The revision published last.
@@ -22,10 +18,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn latest_revision(&mut self) -> Result<Option<Revision>> {
-        sqlx::query_as("SELECT * FROM revisions ORDER BY number DESC LIMIT 1")
-            .fetch_optional(self.sqlite())
-            .await
-            .map_err(|error| database("reading the latest revision", error))
+        optional!(self, "reading the latest revision", "SELECT * FROM revisions ORDER BY number DESC LIMIT 1")
     }
 
     /// All revisions, the latest first.
@@ -33,10 +26,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn revisions(&mut self) -> Result<Vec<Revision>> {
-        sqlx::query_as("SELECT * FROM revisions ORDER BY number DESC")
-            .fetch_all(self.sqlite())
-            .await
-            .map_err(|error| database("reading the revisions", error))
+        all!(self, "reading the revisions", "SELECT * FROM revisions ORDER BY number DESC")
     }
 }
 
@@ -47,6 +37,7 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn publish(&mut self, digest: &str, blob: &BlobKey, by: &str) -> Result<(Revision, bool)> {
+        self.take_turn(Turn::Revisions).await?;
         let latest = self.latest_revision().await?;
         let number = match latest {
             Some(latest) if latest.digest == digest => return Ok((latest, false)),
@@ -61,18 +52,17 @@ impl Tx {
             created_at: self.now(),
             created_by: by.to_owned(),
         };
-        sqlx::query(
-            "INSERT INTO revisions (id, number, digest, blob, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(revision.id)
-        .bind(revision.number)
-        .bind(&revision.digest)
-        .bind(&revision.blob)
-        .bind(revision.created_at)
-        .bind(&revision.created_by)
-        .execute(self.sqlite())
-        .await
-        .map_err(|error| database("publishing a revision", error))?;
+        execute!(
+            self,
+            "publishing a revision",
+            "INSERT INTO revisions (id, number, digest, blob, created_at, created_by) VALUES ($1, $2, $3, $4, $5, $6)",
+            revision.id,
+            i64::from(revision.number),
+            &revision.digest,
+            &revision.blob,
+            revision.created_at,
+            &revision.created_by
+        )?;
         Ok((revision, true))
     }
 }

@@ -1,11 +1,10 @@
 //! Settings: what the store knows of itself.
 
 use crate::id::FleetId;
-use crate::store::{Reader, Store, Tx, database};
+use crate::store::{Reader, Store, Tx};
 use crate::{Error, Result};
 
 const FLEET: &str = "fleet";
-const FENCE: &str = "fence";
 
 impl Reader {
     /// A setting's value.
@@ -13,11 +12,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn setting(&mut self, key: &str) -> Result<Option<String>> {
-        sqlx::query_scalar("SELECT value FROM settings WHERE key = ?")
-            .bind(key)
-            .fetch_optional(self.sqlite())
-            .await
-            .map_err(|error| database("reading a setting", error))
+        scalar!(self, "reading a setting", "SELECT value FROM settings WHERE key = $1", key)
     }
 
     /// The fleet that the store belongs to; none before [`Store::bind_fleet`].
@@ -35,15 +30,29 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn set_setting(&mut self, key: &str, value: &str) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        )
-        .bind(key)
-        .bind(value)
-        .execute(self.sqlite())
-        .await
-        .map_err(|error| database("writing a setting", error))?;
+        execute!(
+            self,
+            "writing a setting",
+            "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            key,
+            value
+        )?;
         Ok(())
+    }
+
+    /// Sets a setting unless it is set; gives what stands then.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn keep_setting(&mut self, key: &str, value: &str) -> Result<String> {
+        one!(
+            self,
+            "writing a setting",
+            "INSERT INTO settings (key, value) VALUES ($1, $2) \
+             ON CONFLICT (key) DO UPDATE SET value = settings.value RETURNING value",
+            key,
+            value,
+        )
     }
 
     /// The next fence: higher than any given out before, over the whole fleet, so that fences of different workflows on
@@ -52,21 +61,27 @@ impl Tx {
     /// # Errors
     /// Fails where the database does.
     pub async fn next_fence(&mut self) -> Result<u64> {
-        self.raise_fence(1).await
+        if !self.holds_rows() {
+            return self.raise_fence(1).await;
+        }
+        // A sequence is nobody's bottleneck: it neither waits for other transactions nor is taken back with its own.
+        let fence: i64 = one!(self, "raising the fence", "SELECT nextval('fences')")?;
+        Ok(fence.unsigned_abs())
     }
 
-    /// Raises the fence by `by`.
+    /// Raises the fence by `by`, while nobody else does.
     pub(in crate::store) async fn raise_fence(&mut self, by: u32) -> Result<u64> {
-        let fence: i64 = sqlx::query_scalar(
-            "INSERT INTO settings (key, value) VALUES (?1, ?2) \
-             ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + ?2 AS TEXT) \
-             RETURNING CAST(value AS INTEGER)",
-        )
-        .bind(FENCE)
-        .bind(by.to_string())
-        .fetch_one(self.sqlite())
-        .await
-        .map_err(|error| database("raising the fence", error))?;
+        let fence: i64 = one!(
+            self,
+            "raising the fence",
+            (
+                "INSERT INTO settings (key, value) VALUES ('fence', CAST($1 AS TEXT)) \
+                 ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(value AS INTEGER) + $1 AS TEXT) \
+                 RETURNING CAST(value AS INTEGER)",
+                "SELECT setval('fences', nextval('fences') + $1 - 1)"
+            ),
+            i64::from(by),
+        )?;
         Ok(fence.unsigned_abs())
     }
 }
@@ -84,11 +99,7 @@ impl Store {
                 self.write(move |tx| {
                     Box::pin(async move {
                         // Another program may have been first.
-                        if let Some(found) = tx.fleet().await? {
-                            return Ok(found);
-                        }
-                        tx.set_setting(FLEET, fleet.as_str()).await?;
-                        Ok(fleet)
+                        tx.keep_setting(FLEET, fleet.as_str()).await?.parse()
                     })
                 })
                 .await?
@@ -97,7 +108,7 @@ impl Store {
         if found == *fleet {
             return Ok(());
         }
-        Err(Error::input(format!("the store in {} belongs to the fleet {found}, not to {fleet}", self.dir()))
+        Err(Error::input(format!("the store {} belongs to the fleet {found}, not to {fleet}", self.place()))
             .hint(format!("set `fleet.id: {found}` in stead.yaml again, or give this fleet a folder of its own")))
     }
 }

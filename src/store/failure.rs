@@ -1,0 +1,66 @@
+//! The databases' errors, with a way out where there is one.
+
+use crate::{Error, Kind};
+
+/// A database error, with a way out where there is one.
+pub(super) fn database(doing: &str, error: sqlx::Error) -> Error {
+    let kind = if is_unavailable(&error) { Kind::Unavailable } else { Kind::Failed };
+    let hint = hint(&error);
+    let failed = Error::new(kind, doing).because(error);
+    match hint {
+        Some(hint) => failed.hint(hint),
+        None => failed,
+    }
+}
+
+/// Whether the database does not answer now, and may answer when it is asked again.
+pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) if is_postgres(&**error) => {
+            // 08: the connection; 40: taken back for the sake of others; 53: out of connections, memory or disk; 57P: the
+            // server shuts down or starts; 25006: a standby that is not promoted yet.
+            // https://www.postgresql.org/docs/current/errcodes-appendix.html
+            let code = error.code().unwrap_or_default();
+            ["08", "40", "53", "57P", "25006"].iter().any(|class| code.starts_with(class))
+        }
+        _ => false,
+    }
+}
+
+fn is_postgres(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
+}
+
+fn hint(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::Database(error) if is_postgres(&**error) => {
+            let code = error.code().unwrap_or_default();
+            match &*code {
+                "28000" | "28P01" => Some("check the user in the database's URL, and its password"),
+                "3D000" => Some("there is no such database: make it with `createdb`, then run `stead migrate`"),
+                "42501" => Some("the database's user lacks a privilege: it must own the database that it uses"),
+                "40001" | "40P01" => Some("two programs were in each other's way; the same command again goes through"),
+                "53100" => Some("the database's disk is full: free some space there"),
+                "53300" => {
+                    Some("the server takes no more connections: raise its max_connections, or stop other programs")
+                }
+                code if code.starts_with("57P") => Some("the server shuts down or starts; try again when it runs"),
+                _ => None,
+            }
+        }
+        // The low byte is SQLite's primary result code (https://www.sqlite.org/rescode.html).
+        sqlx::Error::Database(error) => match error.code()?.parse::<i32>().ok()? & 0xff {
+            5 | 6 => Some("another program holds the store for long; try again when it is done"),
+            8 => Some("the store cannot be written: check the owner and mode of the .stead folder"),
+            11 | 26 => Some("the store's file is damaged: restore it from a backup with `stead restore`"),
+            13 => Some("the disk is full: free some space on that file system, then run the same command again"),
+            _ => None,
+        },
+        sqlx::Error::Io(_) => Some("check that PostgreSQL runs at the address in the database's URL"),
+        sqlx::Error::PoolTimedOut => {
+            Some("PostgreSQL does not answer, or all of this program's connections are in use")
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,160 @@
+//! Statements for the audit log.
+
+use sqlx::types::Json;
+
+use crate::Result;
+use crate::id::AuditId;
+use crate::store::{AuditHead, AuditPersonal, AuditRow, Reader, Tx};
+
+impl Reader {
+    /// At most `limit` entries whose position is above `after`, in the order of appending.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_entries(&mut self, after: i64, limit: u32) -> Result<Vec<AuditRow>> {
+        all!(
+            self,
+            "reading the audit log",
+            "SELECT * FROM audit_entries WHERE position > $1 ORDER BY position LIMIT $2",
+            after,
+            i64::from(limit)
+        )
+    }
+
+    /// The last `limit` entries, in the order of appending; of one target where `target` is given.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_tail(&mut self, target: Option<&str>, limit: u32) -> Result<Vec<AuditRow>> {
+        let mut rows: Vec<AuditRow> = all!(
+            self,
+            "reading the audit log",
+            "SELECT * FROM audit_entries WHERE $1 IS NULL OR target = $1 ORDER BY position DESC LIMIT $2",
+            target,
+            i64::from(limit)
+        )?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    /// At most `limit` entries that are not sealed yet, in the order of appending.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_unsealed(&mut self, limit: u32) -> Result<Vec<AuditRow>> {
+        all!(
+            self,
+            "reading the audit log",
+            "SELECT * FROM audit_entries WHERE seq IS NULL ORDER BY position LIMIT $1",
+            i64::from(limit)
+        )
+    }
+
+    /// At most `limit` sealed entries whose place in the chain is above `after`, in the order of the chain.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_chain(&mut self, after: i64, limit: u32) -> Result<Vec<AuditRow>> {
+        all!(
+            self,
+            "reading the audit log",
+            "SELECT * FROM audit_entries WHERE seq > $1 ORDER BY seq LIMIT $2",
+            after,
+            i64::from(limit)
+        )
+    }
+
+    /// The end of the chain.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_head(&mut self) -> Result<Option<AuditHead>> {
+        optional!(self, "reading the audit log's end", "SELECT seq, hash FROM audit_head")
+    }
+
+    /// The personal data of an entry that was not erased.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_personal(&mut self, entry: AuditId) -> Result<Vec<AuditPersonal>> {
+        all!(
+            self,
+            "reading the audit log's personal data",
+            "SELECT * FROM audit_personal WHERE entry_id = $1 ORDER BY field",
+            entry
+        )
+    }
+}
+
+impl Tx {
+    /// Appends an entry, unsealed, with its personal data apart. The row's position is the database's to give.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn append_audit(&mut self, row: &AuditRow, personal: &[AuditPersonal]) -> Result<()> {
+        execute!(
+            self,
+            "appending to the audit log",
+            "INSERT INTO audit_entries (id, version, at, actor, action, target, outcome, request_id, details, personal) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            row.id,
+            i64::from(row.version),
+            row.at,
+            &row.actor,
+            &row.action,
+            &row.target,
+            &row.outcome,
+            &row.request_id,
+            Json(&row.details),
+            Json(&row.personal)
+        )?;
+        for datum in personal {
+            execute!(
+                self,
+                "appending to the audit log",
+                "INSERT INTO audit_personal (entry_id, field, subject, salt, value) VALUES ($1, $2, $3, $4, $5)",
+                datum.entry_id,
+                &datum.field,
+                &datum.subject,
+                &datum.salt,
+                &datum.value
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Gives an unsealed entry its place in the chain, and makes it the chain's end.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn seal_audit(&mut self, position: i64, prev_hash: &str, head: &AuditHead) -> Result<()> {
+        execute!(
+            self,
+            "sealing the audit log",
+            "UPDATE audit_entries SET seq = $1, prev_hash = $2, hash = $3 WHERE position = $4 AND seq IS NULL",
+            head.seq,
+            prev_hash,
+            &head.hash,
+            position
+        )?;
+        execute!(
+            self,
+            "sealing the audit log",
+            "INSERT INTO audit_head (one, seq, hash) VALUES (1, $1, $2) \
+             ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+            head.seq,
+            &head.hash
+        )?;
+        Ok(())
+    }
+
+    /// Erases a subject's personal data from the log; how many data there were. The chain stays whole.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn erase_audit_personal(&mut self, subject: &str) -> Result<u64> {
+        let deleted =
+            execute!(self, "erasing personal data", "DELETE FROM audit_personal WHERE subject = $1", subject)?;
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,233 @@
+//! Statements for workflows and their steps.
+
+use sqlx::types::Json;
+
+use super::signed;
+use crate::Result;
+use crate::clock::Timestamp;
+use crate::id::WorkflowId;
+use crate::store::{Listed, Reader, StepRecord, Tx, WorkflowRecord};
+
+impl Reader {
+    /// A workflow by its id.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workflow(&mut self, id: WorkflowId) -> Result<Option<WorkflowRecord>> {
+        held!(self, "reading a workflow", "SELECT * FROM workflows WHERE id = $1", id)
+    }
+
+    /// The workflow of this kind and subject that is queued, under way or parked.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn live_workflow(&mut self, kind: &str, subject: &str) -> Result<Option<WorkflowRecord>> {
+        held!(
+            self,
+            "reading a workflow",
+            "SELECT * FROM workflows WHERE kind = $1 AND subject = $2 AND state NOT IN ('succeeded', 'failed')",
+            kind,
+            subject
+        )
+    }
+
+    /// The workflow of this kind and subject that was enqueued last.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn last_workflow(&mut self, kind: &str, subject: &str) -> Result<Option<WorkflowRecord>> {
+        optional!(
+            self,
+            "reading a workflow",
+            "SELECT * FROM workflows WHERE kind = $1 AND subject = $2 ORDER BY id DESC LIMIT 1",
+            kind,
+            subject
+        )
+    }
+
+    /// Workflows in the order of their making; the live ones include those that are parked.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workflows(&mut self, listed: Listed) -> Result<Vec<WorkflowRecord>> {
+        all!(
+            self,
+            "reading the workflows",
+            "SELECT * FROM workflows WHERE $1 OR state NOT IN ('succeeded', 'failed') ORDER BY id",
+            listed == Listed::All
+        )
+    }
+
+    /// A workflow's steps in their order.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn steps(&mut self, workflow: WorkflowId) -> Result<Vec<StepRecord>> {
+        all!(
+            self,
+            "reading a workflow's steps",
+            "SELECT * FROM workflow_steps WHERE workflow_id = $1 ORDER BY position",
+            workflow
+        )
+    }
+}
+
+impl Tx {
+    /// Records a new workflow.
+    ///
+    /// # Errors
+    /// Fails where one of its kind and subject is live; see [`Reader::live_workflow`].
+    pub async fn insert_workflow(&mut self, workflow: &WorkflowRecord) -> Result<()> {
+        execute!(
+            self,
+            "recording a workflow",
+            "INSERT INTO workflows (id, kind, subject, params, revision_id, state, fence, holder, lease_until, error, \
+             created_at, updated_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            workflow.id,
+            &workflow.kind,
+            &workflow.subject,
+            Json(&workflow.params),
+            workflow.revision_id,
+            workflow.state,
+            signed(workflow.fence)?,
+            &workflow.holder,
+            workflow.lease_until,
+            &workflow.error,
+            workflow.created_at,
+            workflow.updated_at,
+            workflow.ended_at
+        )?;
+        Ok(())
+    }
+
+    /// Gives the lease on a workflow to `holder`, under a new fence. Whether the lease is free is the caller's to judge,
+    /// in this same transaction.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn lease_workflow(&mut self, id: WorkflowId, holder: &str, until: Timestamp) -> Result<u64> {
+        let (fence, now) = (self.next_fence().await?, self.now());
+        execute!(
+            self,
+            "leasing a workflow",
+            "UPDATE workflows SET fence = $1, holder = $2, lease_until = $3, updated_at = $4 WHERE id = $5",
+            signed(fence)?,
+            holder,
+            until,
+            now,
+            id
+        )?;
+        Ok(fence)
+    }
+
+    /// Renews a lease; whether it is still ours.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn renew_lease(&mut self, id: WorkflowId, fence: u64, until: Timestamp) -> Result<bool> {
+        let renewed = execute!(
+            self,
+            "renewing a lease",
+            "UPDATE workflows SET lease_until = $1 WHERE id = $2 AND fence = $3 AND holder IS NOT NULL",
+            until,
+            id,
+            signed(fence)?
+        )?;
+        Ok(renewed == 1)
+    }
+
+    /// Gives a lease back, if it is still ours; the workflow's state stays.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn release_lease(&mut self, id: WorkflowId, fence: u64) -> Result<()> {
+        execute!(
+            self,
+            "giving a lease back",
+            "UPDATE workflows SET holder = NULL, lease_until = NULL WHERE id = $1 AND fence = $2",
+            id,
+            signed(fence)?
+        )?;
+        Ok(())
+    }
+
+    /// Writes a workflow's state, holder, lease, error and end under its own fence; sets the time. Returns false, and
+    /// writes nothing, where the lease was taken by another.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn update_workflow(&mut self, workflow: &WorkflowRecord) -> Result<bool> {
+        let now = self.now();
+        let updated = execute!(
+            self,
+            "writing a workflow",
+            "UPDATE workflows SET state = $1, holder = $2, lease_until = $3, error = $4, ended_at = $5, updated_at = $6 \
+             WHERE id = $7 AND fence = $8",
+            workflow.state,
+            &workflow.holder,
+            workflow.lease_until,
+            &workflow.error,
+            workflow.ended_at,
+            now,
+            workflow.id,
+            signed(workflow.fence)?
+        )?;
+        Ok(updated == 1)
+    }
+
+    /// Writes a workflow's state and error under its own fence, and leaves the lease to whoever renews it; sets the time.
+    /// Returns false, and writes nothing, where the lease was taken by another.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn update_workflow_state(&mut self, workflow: &WorkflowRecord) -> Result<bool> {
+        let now = self.now();
+        let updated = execute!(
+            self,
+            "writing a workflow",
+            "UPDATE workflows SET state = $1, error = $2, updated_at = $3 WHERE id = $4 AND fence = $5",
+            workflow.state,
+            &workflow.error,
+            now,
+            workflow.id,
+            signed(workflow.fence)?
+        )?;
+        Ok(updated == 1)
+    }
+
+    /// Writes a step under the fence of its workflow's lease. Returns false, and writes nothing, where the lease was
+    /// taken by another.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn put_step(&mut self, step: &StepRecord, fence: u64) -> Result<bool> {
+        // The workflow is held meanwhile: its lease is not taken between the look and the write.
+        let put = execute!(
+            self,
+            "writing a step",
+            (
+                "INSERT INTO workflow_steps (workflow_id, position, name, state, attempt, output, error, started_at, \
+                 ended_at) SELECT id, $1, $2, $3, $4, $5, $6, $7, $8 FROM workflows WHERE id = $9 AND fence = $10 \
+                 ON CONFLICT (workflow_id, position) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, \
+                 output = excluded.output, error = excluded.error, started_at = excluded.started_at, \
+                 ended_at = excluded.ended_at",
+                "INSERT INTO workflow_steps (workflow_id, position, name, state, attempt, output, error, started_at, \
+                 ended_at) SELECT id, $1, $2, $3, $4, $5, $6, $7, $8 FROM workflows WHERE id = $9 AND fence = $10 FOR SHARE \
+                 ON CONFLICT (workflow_id, position) DO UPDATE SET state = excluded.state, attempt = excluded.attempt, \
+                 output = excluded.output, error = excluded.error, started_at = excluded.started_at, \
+                 ended_at = excluded.ended_at"
+            ),
+            i64::from(step.position),
+            &step.name,
+            step.state,
+            i64::from(step.attempt),
+            step.output.as_ref().map(Json),
+            &step.error,
+            step.started_at,
+            step.ended_at,
+            step.workflow_id,
+            signed(fence)?
+        )?;
+        Ok(put == 1)
+    }
+}

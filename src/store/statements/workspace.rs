@@ -1,0 +1,101 @@
+//! Statements for workspaces.
+
+use crate::id::WorkspaceId;
+use crate::store::{Reader, Tx, Workspace};
+use crate::{Error, Result};
+
+/// Which records a list holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Those that are not gone.
+    Live,
+    /// All that ever were.
+    All,
+}
+
+impl Reader {
+    /// A workspace by its id, gone or not.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workspace(&mut self, id: WorkspaceId) -> Result<Option<Workspace>> {
+        held!(self, "reading a workspace", "SELECT * FROM workspaces WHERE id = $1", id)
+    }
+
+    /// The workspace with this slug (without regard to case) that is not gone.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workspace_by_slug(&mut self, slug: &str) -> Result<Option<Workspace>> {
+        held!(
+            self,
+            "reading a workspace",
+            "SELECT * FROM workspaces WHERE lower(slug) = lower($1) AND state <> 'gone'",
+            slug
+        )
+    }
+
+    /// Workspaces in the order of their slugs.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workspaces(&mut self, listed: Listed) -> Result<Vec<Workspace>> {
+        all!(
+            self,
+            "reading the workspaces",
+            "SELECT * FROM workspaces WHERE $1 OR state <> 'gone' ORDER BY lower(slug), id",
+            listed == Listed::All
+        )
+    }
+}
+
+impl Tx {
+    /// Records a new workspace.
+    ///
+    /// # Errors
+    /// Fails where a workspace that is not gone has this slug.
+    pub async fn insert_workspace(&mut self, workspace: &Workspace) -> Result<()> {
+        let inserted = insert!(
+            self,
+            "recording a workspace",
+            "INSERT INTO workspaces (id, slug, tier, managed_by, state, revision_id, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            workspace.id,
+            &workspace.slug,
+            &workspace.tier,
+            workspace.managed_by,
+            workspace.state,
+            workspace.revision_id,
+            workspace.created_at,
+            workspace.updated_at,
+        )?;
+        match inserted {
+            true => Ok(()),
+            false => Err(Error::input(format!("there is a workspace named {:?} already", workspace.slug))
+                .hint("choose another slug; `stead status` lists those in use")),
+        }
+    }
+
+    /// Writes a workspace's tier, management, state and revision; sets the time.
+    ///
+    /// # Errors
+    /// Fails where there is no such workspace.
+    pub async fn update_workspace(&mut self, workspace: &Workspace) -> Result<()> {
+        let now = self.now();
+        let updated = execute!(
+            self,
+            "writing a workspace",
+            "UPDATE workspaces SET tier = $1, managed_by = $2, state = $3, revision_id = $4, updated_at = $5 WHERE id = $6",
+            &workspace.tier,
+            workspace.managed_by,
+            workspace.state,
+            workspace.revision_id,
+            now,
+            workspace.id
+        )?;
+        match updated {
+            1 => Ok(()),
+            _ => Err(Error::failed(format!("there is no workspace {}", workspace.id))),
+        }
+    }
+}
