@@ -15,12 +15,12 @@ use crate::Error;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_LEN: usize = 26;
 
-fn encode(uuid: Uuid) -> String {
+pub(crate) fn encode(uuid: Uuid) -> String {
     let bits = uuid.as_u128();
     (0..SUFFIX_LEN).map(|i| ALPHABET[(bits >> (125 - 5 * i) & 31) as usize] as char).collect()
 }
 
-fn decode(suffix: &str) -> Option<Uuid> {
+pub(crate) fn decode(suffix: &str) -> Option<Uuid> {
     // 26 characters hold 130 bits: the first may use only the lower three of its five.
     if suffix.len() != SUFFIX_LEN || suffix.as_bytes()[0] > b'7' {
         return None;

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::private::private_dir;
-use super::sqlite::{self, FILE};
+use super::sqlite::FILE;
 use super::{BlobKey, Store};
 use crate::clock::{Clock, Timestamp};
 use crate::error::Context;
@@ -59,8 +59,11 @@ impl Store {
             .map_err(|error| Error::failed("making a backup").because(error))?;
         let copy = aside_dir.join(FILE);
         // The blobs that the copy names were written before it; those written since do no harm.
-        sqlite::copy(self.dir(), &copy).await?;
+        self.copy(&copy).await?;
         let blobs = self.blobs().list().await?;
+        for key in &blobs {
+            self.blobs().local(key).await?;
+        }
         let (fleet, created_at) = (self.read().await?.fleet().await?, self.clock().now());
         let (blob_dir, file) = (self.dir().join("blobs"), file.to_owned());
         blocking(move || {
@@ -78,6 +81,22 @@ impl Store {
         })
         .await
     }
+}
+
+/// Puts a backup's records and blobs into a prepared PostgreSQL database that holds no fleet yet. Every
+/// entry is checked before anything is put in place.
+///
+/// # Errors
+/// Fails where the database holds a fleet, and where the file is not a whole backup.
+pub async fn restore_into(store: &Store, file: &Utf8Path, clock: Arc<dyn Clock>) -> Result<Manifest> {
+    let aside = tempfile::Builder::new().prefix("restore.").tempdir_in(store.dir()).context("restoring")?;
+    let dir = Utf8Path::from_path(aside.path()).ok_or_else(|| Error::failed("the folder's path is not UTF-8"))?;
+    let embedded = dir.join("store");
+    let manifest = restore(file, &embedded, clock.clone()).await?;
+    let from = Store::open(&embedded, clock).await?;
+    store.carry_over(&from).await?;
+    from.close().await;
+    Ok(manifest)
 }
 
 /// Puts a backup's records and blobs into the `.stead` folder `dir`, which must not hold a store yet. Every entry is
@@ -99,7 +118,14 @@ pub async fn restore(file: &Utf8Path, dir: &Utf8Path, clock: Arc<dyn Clock>) -> 
     let (from, to) = (file.to_owned(), aside_dir.clone());
     let manifest = blocking(move || unpack(&from, &to)).await.with_context(|| format!("restoring from {file}"))?;
     let store = Store::open(&aside_dir, clock).await.with_context(|| format!("restoring from {file}"))?;
-    store.write(|tx| Box::pin(async move { tx.raise_fence(FENCES_SINCE_BACKUP).await })).await?;
+    let ready = store.write(|tx| {
+        Box::pin(async move {
+            tx.raise_fence(FENCES_SINCE_BACKUP).await?;
+            // Whoever held one works on the store that the backup was made of, if at all.
+            tx.release_leases().await
+        })
+    });
+    ready.await?;
     store.close().await;
     // The records last: a store whose blobs are missing must not come to be.
     for name in ["blobs", FILE] {

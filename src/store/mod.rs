@@ -36,12 +36,13 @@ mod secret;
 mod sqlite;
 mod statements;
 mod text;
+mod transfer;
 mod tx;
 mod workflow;
 mod workspace;
 
 pub use audit::{AuditHead, AuditPersonal, AuditRow};
-pub use backup::{Manifest, restore};
+pub use backup::{Manifest, restore, restore_into};
 pub use blobs::{BlobKey, Blobs};
 use failure::{database, is_unavailable};
 pub use image::{Channel, Image};

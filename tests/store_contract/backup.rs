@@ -1,16 +1,30 @@
-//! Backup, and going on from it elsewhere.
+//! Backup, and going on from it elsewhere; taking an embedded store over into PostgreSQL.
 
 use std::sync::Arc;
 
-use stead::audit;
-use stead::clock::SystemClock;
-use stead::store::{Listed, restore};
+use camino::Utf8PathBuf;
+use serde_json::json;
+use stead::audit::{self, Entry};
+use stead::clock::{Clock, SystemClock};
+use stead::id::{SecretId, WorkflowId};
+use stead::store::{
+    Channel, EnvelopeRecord, Image, Listed, SecretRecord, SecretState, StepRecord, StepState, Store, WorkflowRecord,
+    WorkflowState, restore, restore_into,
+};
+use stead::wire::envelope::Envelope;
+use stead::workflow::Outcome;
 
-use crate::{Kind, World, open};
+use crate::crash::engine;
+use crate::{Kind, World, both, open};
 
-#[tokio::test]
-async fn restored_elsewhere_it_goes_on() {
-    let world = World::new(Kind::Sqlite).await;
+both!(
+    restored_elsewhere_it_goes_on,
+    a_damaged_backup_is_refused_and_leaves_nothing,
+    a_workflow_goes_on_on_the_machine_that_was_restored_to,
+);
+
+async fn restored_elsewhere_it_goes_on(kind: Kind) {
+    let world = World::new(kind).await;
     world.with_node("acme").await;
     let blob = world.store.blobs().put(vec![5; 300_000]).await.unwrap();
     let old = world.store.write(|tx| Box::pin(async move { tx.next_fence().await })).await.unwrap();
@@ -38,9 +52,8 @@ async fn restored_elsewhere_it_goes_on() {
     assert!(error.to_string().contains("exists already"), "{error}");
 }
 
-#[tokio::test]
-async fn a_damaged_backup_is_refused_and_leaves_nothing() {
-    let world = World::new(Kind::Sqlite).await;
+async fn a_damaged_backup_is_refused_and_leaves_nothing(kind: Kind) {
+    let world = World::new(kind).await;
     world.store.blobs().put(vec![5; 1000]).await.unwrap();
     let file = world.path("backup.stead");
     world.store.backup(&file).await.unwrap();
@@ -55,5 +68,205 @@ async fn a_damaged_backup_is_refused_and_leaves_nothing() {
         let error = restore(&damaged, &dir, Arc::new(SystemClock)).await.unwrap_err();
         assert!(format!("{error:?}").contains("not a whole backup"), "{name}: {error:?}");
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0, "{name}");
+        let empty = World::unbound(Kind::Postgres).await;
+        let error = restore_into(&empty.store, &damaged, Arc::new(SystemClock)).await.unwrap_err();
+        assert!(format!("{error:?}").contains("not a whole backup"), "{name}: {error:?}");
+        assert_eq!(empty.store.read().await.unwrap().fleet().await.unwrap(), None);
     }
+}
+
+/// Into an empty machine of either kind.
+async fn restored(world: &World, file: &Utf8PathBuf, to: Kind) -> World {
+    let empty = World::unbound(to).await;
+    match to {
+        Kind::Sqlite => {
+            let dir = empty.path("restored");
+            restore(file, &dir, Arc::new(SystemClock)).await.unwrap();
+            World { store: open(&dir).await, ..empty }
+        }
+        Kind::Postgres => {
+            restore_into(&empty.store, file, Arc::new(SystemClock)).await.unwrap();
+            let error = restore_into(&empty.store, file, Arc::new(SystemClock)).await.unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("holds the fleet {} already", world.fleet.as_str())),
+                "{error}"
+            );
+            empty
+        }
+    }
+}
+
+async fn a_workflow_goes_on_on_the_machine_that_was_restored_to(kind: Kind) {
+    for to in [Kind::Sqlite, Kind::Postgres] {
+        let world = World::new(kind).await;
+        let files = world.path("files");
+        std::fs::create_dir(&files).unwrap();
+        // Half done, by a program that the backup took in the midst of a step.
+        let before = engine(world.store.clone(), files.clone());
+        let id = before.enqueue("files", "nd_1", &json!({"fail": false}), None).await.unwrap();
+        let half = world.store.write(move |tx| {
+            Box::pin(async move {
+                let until = tx.now() + std::time::Duration::from_secs(3600);
+                let fence = tx.lease_workflow(id, "another machine", until).await?;
+                let step = |position, name: &str, state| StepRecord {
+                    workflow_id: id,
+                    position,
+                    name: name.into(),
+                    state,
+                    attempt: 1,
+                    output: Some(json!(null)),
+                    error: None,
+                    started_at: None,
+                    ended_at: None,
+                };
+                assert!(tx.put_step(&step(0, "one", StepState::Done), fence).await?);
+                tx.put_step(&step(1, "two", StepState::Running), fence).await
+            })
+        });
+        assert!(half.await.unwrap());
+        let file = world.path("backup.stead");
+        world.store.backup(&file).await.unwrap();
+
+        let restored = restored(&world, &file, to).await;
+        let ended = engine(restored.store.clone(), files.clone()).resume(1).await.unwrap();
+        assert!(matches!(&ended[..], [(ended, Ok(Outcome::Succeeded))] if *ended == id), "{to:?}: {ended:?}");
+        let mut made: Vec<_> = std::fs::read_dir(&files).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        made.sort();
+        assert_eq!(made, ["three", "two"], "{to:?}: what was done is not done again");
+    }
+}
+
+/// A store with something in every table and column.
+async fn full() -> World {
+    let world = World::new(Kind::Sqlite).await;
+    let blob = world.store.blobs().put("a revision").await.unwrap();
+    let (workspace, mut node) = world.with_node("acme").await;
+    let now = SystemClock.now();
+    let fleet = world.fleet.to_string();
+    let written = world.store.write(move |tx| {
+        Box::pin(async move {
+            let (revision, _) = tx.publish("d", &blob, "local:root").await?;
+            let mut workspace = workspace;
+            workspace.revision_id = Some(revision.id);
+            tx.update_workspace(&workspace).await?;
+            node.addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
+            node.details = json!({"size": {"memory": 1, "name": "é\"\\"}, "none": null});
+            (node.verified, node.host_key, node.recipient) = (true, Some("k".into()), Some("age1".into()));
+            tx.update_node(&node).await?;
+            let image = Image {
+                key: "k1".into(),
+                name: "i".into(),
+                suite: "trixie".into(),
+                arch: "amd64".into(),
+                size: 1 << 40,
+                location: "l".into(),
+                built_at: now,
+                build_seconds: 7,
+                record: None,
+            };
+            tx.put_image(&image).await?;
+            tx.set_image_record("k1", &json!({"disk": [1, 2]})).await?;
+            tx.put_channel(&Channel { image: "i".into(), name: "stable".into(), key: "k1".into(), since: now }).await?;
+            let secret = SecretRecord {
+                id: SecretId::new(),
+                workspace_id: workspace.id,
+                name: "KEY".into(),
+                version: 3,
+                fingerprint: "f".into(),
+                masked_tail: Some("tail".into()),
+                salt: "00".into(),
+                state: SecretState::Delivered,
+                node_id: Some(node.id),
+                delivered_at: Some(now),
+                created_at: now,
+                updated_at: now,
+            };
+            tx.put_secret(&secret).await?;
+            let envelope = Envelope {
+                fleet,
+                node: node.id.to_string(),
+                name: "KEY".into(),
+                version: 3,
+                ciphertext: "c".into(),
+                signature: "s".into(),
+            };
+            let expires_at = now + std::time::Duration::from_secs(60);
+            tx.put_envelope(&EnvelopeRecord { node_id: node.id, name: "KEY".into(), version: 3, envelope, expires_at })
+                .await?;
+            let workflow = WorkflowRecord {
+                id: WorkflowId::new(),
+                kind: "provision".into(),
+                subject: workspace.id.to_string(),
+                params: json!({"a": [1, "b"]}),
+                revision_id: Some(revision.id),
+                state: WorkflowState::Queued,
+                fence: 0,
+                holder: None,
+                lease_until: None,
+                error: Some("e\nhint: h".into()),
+                created_at: now,
+                updated_at: now,
+                ended_at: None,
+            };
+            tx.insert_workflow(&workflow).await?;
+            Entry::new("local:root", "node.create", "nd_1")
+                .detail("n", 1)
+                .personal("email", "ac_1", "ada@example.com")
+                .append(tx)
+                .await
+        })
+    });
+    written.await.unwrap();
+    audit::seal(&world.store).await.unwrap();
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_taken_over_whole_and_then_refuses_to_be_used() {
+    let old = full().await;
+    let new = World::unbound(Kind::Postgres).await;
+    new.store.take_over(&old.store).await.unwrap();
+    new.store.take_over(&old.store).await.unwrap();
+    new.store.bind_fleet(&old.fleet).await.unwrap();
+    let (mut was, mut is) = (old.store.read().await.unwrap(), new.store.read().await.unwrap());
+    assert_eq!(was.revisions().await.unwrap(), is.revisions().await.unwrap());
+    assert_eq!(was.workspaces(Listed::All).await.unwrap(), is.workspaces(Listed::All).await.unwrap());
+    assert_eq!(was.nodes(Listed::All).await.unwrap(), is.nodes(Listed::All).await.unwrap());
+    assert_eq!(was.images().await.unwrap(), is.images().await.unwrap());
+    assert_eq!(was.channels().await.unwrap(), is.channels().await.unwrap());
+    let (workspace, node) =
+        (was.workspaces(Listed::All).await.unwrap()[0].id, was.nodes(Listed::All).await.unwrap()[0].id);
+    assert_eq!(was.secrets(workspace).await.unwrap(), is.secrets(workspace).await.unwrap());
+    let now = SystemClock.now();
+    assert_eq!(was.envelopes(node, now).await.unwrap()[0].envelope, is.envelopes(node, now).await.unwrap()[0].envelope);
+    assert_eq!(was.workflows(Listed::All).await.unwrap(), is.workflows(Listed::All).await.unwrap());
+    let entries = was.audit_entries(0, 10).await.unwrap();
+    assert_eq!(entries, is.audit_entries(0, 10).await.unwrap());
+    assert_eq!(was.audit_personal(entries[0].id).await.unwrap(), is.audit_personal(entries[0].id).await.unwrap());
+    drop((was, is));
+    assert_eq!(audit::verify(&new.store).await.unwrap().verified, 1);
+    let blob = stead::store::BlobKey::of(b"a revision");
+    assert_eq!(new.store.blobs().get(&blob).await.unwrap(), "a revision");
+
+    // New entries and fences go on behind the old ones.
+    let fence = |store: Store| async move {
+        let append = store.write(|tx| {
+            Box::pin(async move {
+                Entry::new("local:root", "node.create", "nd_2").append(tx).await?;
+                tx.next_fence().await
+            })
+        });
+        append.await.unwrap()
+    };
+    let before = fence(old.store.clone()).await;
+    assert!(fence(new.store.clone()).await >= before);
+    audit::seal(&new.store).await.unwrap();
+    assert_eq!(audit::verify(&new.store).await.unwrap().verified, 2);
+
+    let error = old.open_again().await.bind_fleet(&old.fleet).await.unwrap_err();
+    assert!(error.to_string().contains("was taken over: it is in the database test_"), "{error}");
+    let other = full().await;
+    let error = new.store.take_over(&other.store).await.unwrap_err();
+    assert!(error.to_string().contains(&format!("holds the fleet {} already", old.fleet.as_str())), "{error}");
+    other.open_again().await.bind_fleet(&other.fleet).await.unwrap();
 }

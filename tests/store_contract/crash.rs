@@ -96,7 +96,7 @@ impl Step<Utf8PathBuf> for MakeFile {
     }
 }
 
-fn engine(store: Store, files: Utf8PathBuf) -> Engine<Utf8PathBuf> {
+pub(crate) fn engine(store: Store, files: Utf8PathBuf) -> Engine<Utf8PathBuf> {
     let steps = ["one", "two", "three"].map(|name| Box::new(MakeFile(name)) as Box<dyn Step<Utf8PathBuf>>);
     let registry = Registry::default().with(Flow { kind: "files", steps: Vec::from(steps) });
     Engine::new(store, Arc::new(files), registry, Arc::new(NoObserver), "local:test")

@@ -6,7 +6,7 @@ mod audit;
 mod backup;
 // Faults are only in builds with debug assertions.
 #[cfg(debug_assertions)]
-mod crash;
+pub(crate) mod crash;
 mod records;
 mod shared;
 mod trouble;
@@ -88,6 +88,13 @@ pub(crate) async fn open_place(words: &str) -> Store {
 
 impl World {
     pub(crate) async fn new(kind: Kind) -> Self {
+        let world = Self::unbound(kind).await;
+        world.store.bind_fleet(&world.fleet).await.unwrap();
+        world
+    }
+
+    /// One whose store belongs to no fleet yet.
+    pub(crate) async fn unbound(kind: Kind) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(dir.path()).unwrap().join(".stead");
         let place = match kind {
@@ -99,9 +106,7 @@ impl World {
             }
         };
         let store = open_place(&place.words()).await;
-        let fleet = FleetId::mint();
-        store.bind_fleet(&fleet).await.unwrap();
-        Self { store, fleet, place, dir }
+        Self { store, fleet: FleetId::mint(), place, dir }
     }
 
     /// The same store, as another program has it.

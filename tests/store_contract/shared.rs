@@ -47,6 +47,31 @@ async fn a_database_that_does_not_suit_the_program_is_refused_with_the_way_out()
 }
 
 #[tokio::test]
+async fn both_databases_have_the_same_tables_and_columns() {
+    use sqlx::Connection;
+    let (embedded, world) = (World::new(Kind::Sqlite).await, World::new(Kind::Postgres).await);
+    let mut sqlite =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}/store.db", embedded.store.dir())).await.unwrap();
+    let mut postgres = sqlx::PgConnection::connect(world.place().words().split(' ').next().unwrap()).await.unwrap();
+    let theirs: Vec<(String, String)> = sqlx::query_as(
+        "SELECT t.name, c.name FROM sqlite_schema t, pragma_table_info(t.name) c \
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY 1, 2",
+    )
+    .fetch_all(&mut sqlite)
+    .await
+    .unwrap();
+    // Blobs lie in a folder beside an embedded store.
+    let ours: Vec<(String, String)> = sqlx::query_as(
+        "SELECT table_name::text COLLATE \"C\", column_name::text COLLATE \"C\" FROM information_schema.columns \
+         WHERE table_schema = 'public' AND table_name NOT IN ('blobs', 'blob_pieces') ORDER BY 1, 2",
+    )
+    .fetch_all(&mut postgres)
+    .await
+    .unwrap();
+    assert_eq!(ours, theirs);
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_told_with_the_way_out() {
     let nowhere = "postgres://stead@localhost/none?host=/nowhere".parse().unwrap();
     let error = Store::migrate(nowhere).await.unwrap_err();

@@ -89,12 +89,25 @@ async fn migrate(connection: &mut SqliteConnection) -> Result<()> {
     })
 }
 
+/// A new database in a file of its own, with the schema and nothing else.
+pub(super) async fn blank(file: &Utf8Path) -> Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true).foreign_keys(true);
+    let mut connection = options.connect().await.map_err(|error| database("making a copy of the records", error))?;
+    migrate(&mut connection).await?;
+    Ok(connection)
+}
+
+/// A connection that reads.
+pub(super) async fn reader(dir: &Utf8Path) -> Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new().filename(dir.join(FILE)).busy_timeout(BUSY);
+    options.connect().await.map_err(|error| database("reading the store", error))
+}
+
 /// Copies the database, as it is at one moment, into a new file.
 pub(super) async fn copy(dir: &Utf8Path, to: &Utf8Path) -> Result<()> {
     let copying = |error| database("copying the records", error);
-    // Not one of the readers: those may write nowhere, another file included.
-    let options = SqliteConnectOptions::new().filename(dir.join(FILE)).busy_timeout(BUSY);
-    let mut connection = options.connect().await.map_err(copying)?;
+    // Not one of the pool's: those may write nowhere, another file included.
+    let mut connection = reader(dir).await?;
     sqlx::query("VACUUM INTO ?").bind(to.as_str()).execute(&mut connection).await.map_err(copying)?;
     connection.close().await.map_err(copying)
 }

@@ -1,6 +1,7 @@
 //! Settings: what the store knows of itself.
 
 use crate::id::FleetId;
+use crate::store::transfer::MOVED;
 use crate::store::{Reader, Store, Tx};
 use crate::{Error, Result};
 
@@ -38,6 +39,14 @@ impl Tx {
             value
         )?;
         Ok(())
+    }
+
+    /// Forgets a setting.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn delete_setting(&mut self, key: &str) -> Result<()> {
+        execute!(self, "writing a setting", "DELETE FROM settings WHERE key = $1", key).map(drop)
     }
 
     /// Sets a setting unless it is set; gives what stands then.
@@ -105,6 +114,10 @@ impl Store {
                 .await?
             }
         };
+        if let Some(place) = self.read().await?.setting(MOVED).await? {
+            return Err(Error::input(format!("the store {} was taken over: it is {place} now", self.place()))
+                .hint("`stead login URL` makes the commands speak to the control API there"));
+        }
         if found == *fleet {
             return Ok(());
         }
