@@ -18,10 +18,18 @@ const BATCH: u32 = 500;
 pub async fn seal(store: &Store) -> Result<u64> {
     let mut sealed = 0;
     // Most calls find nothing to do, and then need no write.
-    while !store.read().await?.audit_unsealed(1).await?.is_empty() {
+    while is_unsealed(store).await? {
         sealed += store.write(|tx| Box::pin(batch(tx))).await?;
     }
     Ok(sealed)
+}
+
+/// Whether entries wait to be sealed.
+///
+/// # Errors
+/// Fails where the store does.
+pub async fn is_unsealed(store: &Store) -> Result<bool> {
+    Ok(!store.read().await?.audit_unsealed(1).await?.is_empty())
 }
 
 async fn batch(tx: &mut Tx) -> Result<u64> {

@@ -10,6 +10,6 @@ mod chain;
 mod entry;
 mod verify;
 
-pub use chain::{erase, list, seal};
+pub use chain::{erase, is_unsealed, list, seal};
 pub use entry::{Entry, VERSION};
 pub use verify::{Break, Fault, Report, verify};

@@ -187,6 +187,9 @@ pub(super) fn unfinished(slug: &str, id: WorkflowId, outcome: Outcome) -> Error 
         Outcome::Parked(error) => error
             .context(format!("workspace {slug:?}: the workflow {id} is parked"))
             .hint(format!("mend the cause, then `stead workflow retry {id}`")),
+        Outcome::Postponed(error) => error
+            .context(format!("workspace {slug:?}: the workflow {id} is tried again later"))
+            .hint(format!("`stead workflow show {id}` tells how it gets on")),
         Outcome::Busy => Error::failed(format!("workspace {slug:?}: another program works on the workflow {id}"))
             .hint("`stead workflow list` shows it"),
         Outcome::Interrupted | Outcome::Succeeded | Outcome::Failed(_) => {

@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 pub use sqlx::postgres::PgConnectOptions;
 
 use self::private::private_dir;
+use self::work::Word;
 use crate::Result;
 use crate::clock::Clock;
 use crate::error::Context;
@@ -38,6 +39,7 @@ mod statements;
 mod text;
 mod transfer;
 mod tx;
+mod work;
 mod workflow;
 mod workspace;
 
@@ -53,7 +55,7 @@ pub use revision::Revision;
 pub use secret::{EnvelopeRecord, SecretRecord, SecretState};
 pub use statements::{Listed, Turn};
 pub use tx::Tx;
-pub use workflow::{StepRecord, StepState, WorkflowRecord, WorkflowState};
+pub use workflow::{Ability, Claimant, Placement, StepRecord, StepState, WorkerRecord, WorkflowRecord, WorkflowState};
 pub use workspace::{ManagedBy, Workspace, WorkspaceState};
 
 /// The records and blobs of one fleet. Cheap to clone.
@@ -66,6 +68,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     database: Database,
     blobs: Blobs,
+    word: Word,
 }
 
 enum Database {
@@ -86,7 +89,14 @@ impl Store {
         let writer = sqlite::Writer::start(connection, clock.clone());
         let blobs = Blobs::open(&dir.join("blobs"))?;
         let (place, dir) = (format!("in {dir}"), dir.to_owned());
-        Ok(Self(Arc::new(Inner { place, dir, clock, database: Database::Sqlite { readers, writer }, blobs })))
+        Ok(Self(Arc::new(Inner {
+            place,
+            dir,
+            clock,
+            database: Database::Sqlite { readers, writer },
+            blobs,
+            word: Word::default(),
+        })))
     }
 
     /// Opens the store in a PostgreSQL database, which [`Store::migrate`] has prepared. `dir` is a folder of this program's
@@ -100,7 +110,14 @@ impl Store {
         postgres::check(&pool).await.with_context(|| format!("opening the store {place}"))?;
         private_dir(dir)?;
         let blobs = Blobs::shared(&dir.join("blobs"), pool.clone())?;
-        Ok(Self(Arc::new(Inner { place, dir: dir.to_owned(), clock, database: Database::Postgres(pool), blobs })))
+        Ok(Self(Arc::new(Inner {
+            place,
+            dir: dir.to_owned(),
+            clock,
+            word: Word::of_postgres(pool.clone()),
+            database: Database::Postgres(pool),
+            blobs,
+        })))
     }
 
     /// Brings a PostgreSQL database's schema up to date; how many steps were taken.
@@ -173,14 +190,15 @@ impl Store {
 
     /// Closes the store once its other clones are dropped, after the writes under way.
     pub async fn close(self) {
-        match Arc::into_inner(self.0).map(|inner| inner.database) {
-            Some(Database::Sqlite { readers, writer }) => {
+        let Some(inner) = Arc::into_inner(self.0) else { return };
+        drop(inner.word);
+        match inner.database {
+            Database::Sqlite { readers, writer } => {
                 // The writer last: the last connection to close carries the WAL over into the database.
                 readers.close().await;
                 writer.stop().await;
             }
-            Some(Database::Postgres(pool)) => pool.close().await,
-            None => {}
+            Database::Postgres(pool) => pool.close().await,
         }
     }
 }

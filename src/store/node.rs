@@ -81,6 +81,8 @@ pub struct Node {
     pub created_at: Timestamp,
     /// When its record last changed; set by the store.
     pub updated_at: Timestamp,
+    /// The host that a local node lies on; its workflows run there.
+    pub host: Option<String>,
 }
 
 impl Node {
@@ -115,6 +117,7 @@ impl Node {
             fence: 0,
             created_at: now,
             updated_at: now,
+            host: None,
         }
     }
 

@@ -80,6 +80,84 @@ pub struct WorkflowRecord {
     pub updated_at: Timestamp,
     /// When it was over.
     pub ended_at: Option<Timestamp>,
+    /// What its worker must be able to do; see [`Placement`].
+    pub needs: Option<Ability>,
+    /// The host whose worker it is for, once that is known.
+    pub host: Option<String>,
+    /// When it is tried again, where it waits for that.
+    pub run_after: Option<Timestamp>,
+}
+
+words! {
+    /// What not every worker can do.
+    Ability {
+        /// Make nodes on its own host.
+        Local = "local",
+    }
+}
+
+/// Which workers a workflow is for; the default is any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// What the worker must be able to do.
+    pub needs: Option<Ability>,
+    /// The host that it must be on.
+    pub host: Option<String>,
+}
+
+/// A worker that looks for workflows.
+#[derive(Debug, Clone)]
+pub struct Claimant {
+    /// The process, as [`WorkflowRecord::holder`] names it.
+    pub process: String,
+    /// Its host's name.
+    pub host: String,
+    /// What it can do.
+    pub abilities: Vec<Ability>,
+    /// The kinds of workflows that it knows.
+    pub kinds: Vec<String>,
+}
+
+/// A program that runs workflows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct WorkerRecord {
+    /// The process, as [`WorkflowRecord::holder`] names it.
+    pub process: String,
+    /// Its host's name.
+    pub host: String,
+    /// The version of its program.
+    pub version: String,
+    /// How many workflows it runs now.
+    #[sqlx(try_from = "i64")]
+    pub running: u32,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it last said that it lives, by the database's clock.
+    pub seen_at: Timestamp,
+}
+
+impl WorkflowRecord {
+    /// A new workflow, queued; [`super::Tx::insert_workflow`] records it.
+    pub fn new(kind: &str, subject: &str, params: serde_json::Value, now: Timestamp) -> Self {
+        Self {
+            id: WorkflowId::new(),
+            kind: kind.to_owned(),
+            subject: subject.to_owned(),
+            params,
+            revision_id: None,
+            state: WorkflowState::Queued,
+            fence: 0,
+            holder: None,
+            lease_until: None,
+            error: None,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+            needs: None,
+            host: None,
+            run_after: None,
+        }
+    }
 }
 
 /// One step of a workflow.

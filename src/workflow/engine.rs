@@ -13,7 +13,7 @@ use super::run::Run;
 use super::{Flow, Registry};
 use crate::audit::{self, Entry};
 use crate::id::{RevisionId, WorkflowId};
-use crate::store::{Listed, StepState, Store, Tx, WorkflowRecord, WorkflowState};
+use crate::store::{Listed, Placement, StepState, Store, Tx, WorkflowRecord, WorkflowState};
 use crate::{Error, Result};
 
 /// How a workflow's run in this process ended.
@@ -27,6 +27,8 @@ pub enum Outcome {
     Parked(Error),
     /// It was stopped between steps, and waits for the next run.
     Interrupted,
+    /// A step failed with this error past the point of no return, and is tried again later.
+    Postponed(Error),
     /// Another living process works on it.
     Busy,
 }
@@ -49,6 +51,7 @@ pub(super) struct Inner<C> {
 pub(super) struct Settings {
     pub(super) actor: String,
     pub(super) cancellation: CancellationToken,
+    pub(super) patient: bool,
     #[cfg(debug_assertions)]
     pub(super) fault: Option<super::Fault>,
 }
@@ -71,6 +74,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let settings = Settings {
             actor: actor.into(),
             cancellation: CancellationToken::new(),
+            patient: false,
             #[cfg(debug_assertions)]
             fault: None,
         };
@@ -91,6 +95,24 @@ impl<C: Send + Sync + 'static> Engine<C> {
     pub fn with_fault(mut self, fault: Option<super::Fault>) -> Self {
         Arc::make_mut(&mut self.settings).fault = fault;
         self
+    }
+
+    /// Past the point of no return, a step that failed is tried again later, for a day and more, before its workflow waits for a
+    /// person. Without this it waits for one at once, who then is there.
+    #[must_use]
+    pub fn with_patience(mut self) -> Self {
+        Arc::make_mut(&mut self.settings).patient = true;
+        self
+    }
+
+    /// What stops it.
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.settings.cancellation
+    }
+
+    /// The kinds of workflows that it knows.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.inner.registry.kinds()
     }
 
     /// The store.
@@ -120,15 +142,17 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let params =
             serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))?;
         let (engine, kind, subject) = (self.clone(), kind.to_owned(), subject.into());
-        let write = self
-            .inner
-            .store
-            .write(move |tx| Box::pin(async move { engine.enqueue_in(tx, &kind, &subject, params, revision).await }));
-        write.await
+        let write = self.inner.store.write(move |tx| {
+            let placement = Placement::default();
+            Box::pin(async move { engine.enqueue_in(tx, &kind, &subject, params, revision, placement).await })
+        });
+        let id = write.await?;
+        self.inner.store.tell_of_work();
+        Ok(id)
     }
 
     /// As [`Engine::enqueue`], in a transaction of the caller's: what the workflow is about and the workflow itself are
-    /// then recorded together or not at all.
+    /// then recorded together or not at all. `placement` says which workers it is for.
     ///
     /// # Errors
     /// Fails where no flow is of this kind, or the store cannot be written.
@@ -139,6 +163,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         subject: &str,
         params: Value,
         revision: Option<RevisionId>,
+        placement: Placement,
     ) -> Result<WorkflowId> {
         let kind = self.flow(kind)?.kind;
         if let Some(live) = tx.live_workflow(kind, subject).await? {
@@ -146,19 +171,10 @@ impl<C: Send + Sync + 'static> Engine<C> {
         }
         let now = tx.now();
         let workflow = WorkflowRecord {
-            id: WorkflowId::new(),
-            kind: kind.to_owned(),
-            subject: subject.to_owned(),
-            params,
             revision_id: revision,
-            state: WorkflowState::Queued,
-            fence: 0,
-            holder: None,
-            lease_until: None,
-            error: None,
-            created_at: now,
-            updated_at: now,
-            ended_at: None,
+            needs: placement.needs,
+            host: placement.host,
+            ..WorkflowRecord::new(kind, subject, params, now)
         };
         tx.insert_workflow(&workflow).await?;
         let entry = Entry::new(self.settings.actor.clone(), "workflow.enqueue", subject).detail("kind", kind);
@@ -173,23 +189,29 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// taken the workflow over meanwhile. A step's failure is an [`Outcome`].
     pub async fn run(&self, id: WorkflowId) -> Result<Outcome> {
         let outcome = match self.take(id).await? {
-            Taken::Leased(workflow) => {
-                let fence = workflow.fence;
-                let ended = self.run_leased(*workflow).await;
-                if ended.is_err() {
-                    // This process lives on, so nobody would take the lease over before it runs out.
-                    let give_back =
-                        self.inner.store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence).await }));
-                    if let Err(error) = give_back.await {
-                        tracing::warn!(%id, %error, "giving the lease back");
-                    }
-                }
-                ended?
-            }
+            Taken::Leased(workflow) => self.run_claimed(*workflow).await?,
             Taken::Over(outcome) => outcome,
         };
         audit::seal(&self.inner.store).await?;
         Ok(outcome)
+    }
+
+    /// Runs a workflow on which this process has just taken the lease.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(super) async fn run_claimed(&self, workflow: WorkflowRecord) -> Result<Outcome> {
+        let (id, fence) = (workflow.id, workflow.fence);
+        let ended = self.run_leased(workflow).await;
+        if ended.is_err() {
+            // This process lives on, so nobody would take the lease over before it runs out.
+            let give_back =
+                self.inner.store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence).await }));
+            if let Err(error) = give_back.await {
+                tracing::warn!(%id, %error, "giving the lease back");
+            }
+        }
+        ended
     }
 
     async fn run_leased(&self, workflow: WorkflowRecord) -> Result<Outcome> {

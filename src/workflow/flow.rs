@@ -30,6 +30,11 @@ impl<C: Send + Sync + 'static> Registry<C> {
         self
     }
 
+    /// The kinds that are known.
+    pub fn kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.0.keys().copied()
+    }
+
     /// The flow of this kind.
     pub fn get(&self, kind: &str) -> Option<&Flow<C>> {
         self.0.get(kind)

@@ -64,6 +64,19 @@ fn started(pid: u32) -> Option<String> {
     (state != "Z" && state != "X").then(|| fields.nth(18).map(str::to_owned))?
 }
 
+/// Gives back the leases of processes of this host that have ended: nobody has to wait for those to run out.
+///
+/// # Errors
+/// Fails where the store does.
+pub(super) async fn release_dead(store: &Store) -> Result<()> {
+    let held = store.read().await?.held_workflows(&format!("{}/{}/", boot(), namespace())).await?;
+    for workflow in held.into_iter().filter(|workflow| workflow.holder.as_deref().is_some_and(is_dead)) {
+        let (id, fence) = (workflow.id, workflow.fence);
+        store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence).await })).await?;
+    }
+    Ok(())
+}
+
 /// Renews a lease in the background for as long as it lives.
 pub(super) struct Keeper {
     task: tokio::task::JoinHandle<()>,

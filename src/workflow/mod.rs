@@ -23,6 +23,7 @@ pub mod test_helpers;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod tests;
+mod worker;
 
 pub use engine::{Engine, Outcome};
 pub use event::{Event, EventState, NoObserver, Observer};
@@ -30,3 +31,4 @@ pub use event::{Event, EventState, NoObserver, Observer};
 pub use fault::{Fault, FaultPoint};
 pub use flow::{Flow, Registry};
 pub use step::{OrRetry, Retry, Step, StepCx, StepError};
+pub use worker::Worker;

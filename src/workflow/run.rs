@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::{Inner, Outcome, Settings, error_of, outcome_of, text_of};
 use super::event::{EventState, Reporter};
-use super::{Flow, Step, StepCx, StepError};
+use super::{Flow, Retry, Step, StepCx, StepError};
 use crate::audit::Entry;
 use crate::error::Context;
 use crate::store::{StepRecord, StepState, WorkflowRecord, WorkflowState};
@@ -18,6 +18,12 @@ use crate::{Error, Result};
 
 /// How long a step under way may still take once the run is cancelled.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How a step that failed past the point of no return is tried again: with its own three attempts each time, some two days
+/// pass until a person is asked.
+const PATIENCE: Retry =
+    Retry { attempts: u32::MAX, first_wait: Duration::from_secs(10), longest_wait: Duration::from_secs(3600) };
+const MOST_ATTEMPTS: u32 = 150;
 
 /// Which of a step's two functions.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,6 +99,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
         self.reporter.report(EventState::Started, None);
         if self.workflow.state != WorkflowState::Unwinding {
             self.workflow.state = WorkflowState::Running;
+            self.workflow.run_after = None;
             self.save(None).await?;
             for index in 0..self.steps.len() {
                 if self.steps[index].state == StepState::Done {
@@ -101,6 +108,9 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 match self.perform(index, Direction::Forward).await? {
                     Ended::Done => {}
                     Ended::Interrupted => return self.interrupt().await,
+                    Ended::Failed(error) if self.is_committed() && self.may_wait(index) => {
+                        return self.postpone(index, error).await;
+                    }
                     Ended::Failed(error) if self.is_committed() => {
                         let error =
                             error.hint(format!("put it right, then `stead workflow retry {}`", self.workflow.id));
@@ -147,6 +157,23 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
     fn is_committed(&self) -> bool {
         let done = self.steps.iter().zip(&self.flow.steps).filter(|(record, _)| record.state == StepState::Done);
         done.into_iter().any(|(_, step)| step.commits())
+    }
+
+    /// Whether a step that failed past the point of no return is tried again without a person.
+    fn may_wait(&self, index: usize) -> bool {
+        self.settings.patient && self.steps[index].attempt < MOST_ATTEMPTS
+    }
+
+    /// Leaves the workflow to be taken up again later, by whoever is free then.
+    async fn postpone(mut self, index: usize, error: Error) -> Result<Outcome> {
+        let random = u16::from_ne_bytes(random()?);
+        let wait = PATIENCE.wait(self.steps[index].attempt, random).unwrap_or(PATIENCE.longest_wait);
+        self.workflow.state = WorkflowState::Queued;
+        self.workflow.error = Some(text_of(&error));
+        self.workflow.run_after = Some(self.engine.store.read().await?.shared_now().await? + wait);
+        self.release(None).await?;
+        self.reporter.report(EventState::Retrying, Some(error.one_line()));
+        Ok(Outcome::Postponed(error))
     }
 
     /// Runs, or undoes, one step: all its attempts, with a record before and after.

@@ -12,6 +12,7 @@ use super::*;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::Context;
 use crate::id::WorkflowId;
+use crate::store::Placement;
 use crate::store::{StepState, Store, WorkflowState};
 use crate::{Error, audit};
 
@@ -384,7 +385,7 @@ async fn a_workflow_is_recorded_with_what_it_is_about_or_not_at_all() {
     let enqueuing = engine.clone();
     let taken_back = world.store.write(move |tx| {
         Box::pin(async move {
-            enqueuing.enqueue_in(tx, "files", "nd_1", json!({}), None).await?;
+            enqueuing.enqueue_in(tx, "files", "nd_1", json!({}), None, Placement::default()).await?;
             Err::<(), _>(Error::failed("as asked"))
         })
     });

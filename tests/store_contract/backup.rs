@@ -6,10 +6,10 @@ use camino::Utf8PathBuf;
 use serde_json::json;
 use stead::audit::{self, Entry};
 use stead::clock::{Clock, SystemClock};
-use stead::id::{SecretId, WorkflowId};
+use stead::id::SecretId;
 use stead::store::{
-    Channel, EnvelopeRecord, Image, Listed, SecretRecord, SecretState, StepRecord, StepState, Store, WorkflowRecord,
-    WorkflowState, restore, restore_into,
+    Ability, Channel, EnvelopeRecord, Image, Listed, SecretRecord, SecretState, StepRecord, StepState, Store,
+    WorkflowRecord, restore, restore_into,
 };
 use stead::wire::envelope::Envelope;
 use stead::workflow::Outcome;
@@ -194,19 +194,12 @@ async fn full() -> World {
             tx.put_envelope(&EnvelopeRecord { node_id: node.id, name: "KEY".into(), version: 3, envelope, expires_at })
                 .await?;
             let workflow = WorkflowRecord {
-                id: WorkflowId::new(),
-                kind: "provision".into(),
-                subject: workspace.id.to_string(),
-                params: json!({"a": [1, "b"]}),
                 revision_id: Some(revision.id),
-                state: WorkflowState::Queued,
-                fence: 0,
-                holder: None,
-                lease_until: None,
                 error: Some("e\nhint: h".into()),
-                created_at: now,
-                updated_at: now,
-                ended_at: None,
+                needs: Some(Ability::Local),
+                host: Some("h".into()),
+                run_after: Some(now),
+                ..WorkflowRecord::new("provision", &workspace.id.to_string(), json!({"a": [1, "b"]}), now)
             };
             tx.insert_workflow(&workflow).await?;
             Entry::new("local:root", "node.create", "nd_1")

@@ -10,6 +10,7 @@ pub(crate) mod crash;
 mod records;
 mod shared;
 mod trouble;
+mod workers;
 
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -231,21 +231,7 @@ async fn a_channel_points_at_one_build(kind: Kind) {
 async fn a_workflow_is_written_only_under_its_latest_fence(kind: Kind) {
     let world = World::new(kind).await;
     let now = SystemClock.now();
-    let workflow = WorkflowRecord {
-        id: WorkflowId::new(),
-        kind: "provision".into(),
-        subject: "nd_1".into(),
-        params: json!({"a": 1}),
-        revision_id: None,
-        state: WorkflowState::Queued,
-        fence: 0,
-        holder: None,
-        lease_until: None,
-        error: None,
-        created_at: now,
-        updated_at: now,
-        ended_at: None,
-    };
+    let workflow = WorkflowRecord::new("provision", "nd_1", json!({"a": 1}), now);
     let (first, until) = (workflow.clone(), now + Duration::from_secs(30));
     let id = workflow.id;
     let written = world.store.write(move |tx| {

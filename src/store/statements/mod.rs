@@ -115,6 +115,7 @@ mod revision;
 mod secret;
 mod setting;
 mod turn;
+mod worker;
 mod workflow;
 mod workspace;
 

@@ -62,8 +62,8 @@ impl Tx {
             "recording a node",
             "INSERT INTO nodes (id, workspace_id, mark, provider, kind, state, addresses, ssh_port, \"user\", \
              bootstrap_host_key, host_key, host_key_pending, verified, recipient, image, agent_version, \
-             playbook_digest, details, fence, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+             playbook_digest, details, fence, created_at, updated_at, host) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
             node.id,
             node.workspace_id,
             &node.mark,
@@ -85,6 +85,7 @@ impl Tx {
             signed(node.fence)?,
             node.created_at,
             node.updated_at,
+            &node.host,
         )?;
         match inserted {
             true => Ok(()),
@@ -104,7 +105,7 @@ impl Tx {
             "writing a node",
             "UPDATE nodes SET state = $1, addresses = $2, ssh_port = $3, \"user\" = $4, bootstrap_host_key = $5, \
              host_key = $6, host_key_pending = $7, verified = $8, recipient = $9, image = $10, agent_version = $11, \
-             playbook_digest = $12, details = $13, fence = $14, updated_at = $15 WHERE id = $16 AND fence <= $14",
+             playbook_digest = $12, details = $13, fence = $14, updated_at = $15, host = $16 WHERE id = $17 AND fence <= $14",
             node.state,
             Json(&node.addresses),
             i64::from(node.ssh_port),
@@ -120,6 +121,7 @@ impl Tx {
             Json(&node.details),
             signed(node.fence)?,
             now,
+            &node.host,
             node.id,
         )?;
         match updated {

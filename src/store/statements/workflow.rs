@@ -6,6 +6,7 @@ use super::signed;
 use crate::Result;
 use crate::clock::Timestamp;
 use crate::id::WorkflowId;
+use crate::store::work::CHANNEL;
 use crate::store::{Listed, Reader, StepRecord, Tx, WorkflowRecord};
 
 impl Reader {
@@ -82,7 +83,8 @@ impl Tx {
             self,
             "recording a workflow",
             "INSERT INTO workflows (id, kind, subject, params, revision_id, state, fence, holder, lease_until, error, \
-             created_at, updated_at, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             created_at, updated_at, ended_at, needs, host, run_after) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
             workflow.id,
             &workflow.kind,
             &workflow.subject,
@@ -95,8 +97,19 @@ impl Tx {
             &workflow.error,
             workflow.created_at,
             workflow.updated_at,
-            workflow.ended_at
+            workflow.ended_at,
+            workflow.needs,
+            &workflow.host,
+            workflow.run_after,
         )?;
+        self.tell_of_work().await
+    }
+
+    /// Tells other programs' workers of new work, once the transaction is committed.
+    async fn tell_of_work(&mut self) -> Result<()> {
+        if self.holds_rows() {
+            execute!(self, "telling of new work", "SELECT pg_notify($1, '')", CHANNEL)?;
+        }
         Ok(())
     }
 
@@ -166,16 +179,17 @@ impl Tx {
         let updated = execute!(
             self,
             "writing a workflow",
-            "UPDATE workflows SET state = $1, holder = $2, lease_until = $3, error = $4, ended_at = $5, updated_at = $6 \
-             WHERE id = $7 AND fence = $8",
+            "UPDATE workflows SET state = $1, holder = $2, lease_until = $3, error = $4, ended_at = $5, updated_at = $6, \
+             run_after = $7 WHERE id = $8 AND fence = $9",
             workflow.state,
             &workflow.holder,
             workflow.lease_until,
             &workflow.error,
             workflow.ended_at,
             now,
+            workflow.run_after,
             workflow.id,
-            signed(workflow.fence)?
+            signed(workflow.fence)?,
         )?;
         Ok(updated == 1)
     }

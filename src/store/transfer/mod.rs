@@ -252,6 +252,8 @@ mod tests {
         .fetch_all(&mut store)
         .await
         .unwrap();
+        let there: Vec<_> =
+            there.into_iter().filter(|(table, _)| !tables::LEFT_BEHIND.contains(&table.as_str())).collect();
         let mut carried: Vec<(String, String)> = TABLES
             .iter()
             .flat_map(|table| table.columns.iter().map(|(column, _)| (table.name.to_owned(), (*column).to_owned())))

@@ -1,0 +1,147 @@
+//! Statements for workers: what they take on, that they live, and what one of them does for all.
+
+use sqlx::types::Json;
+
+use crate::Result;
+use crate::clock::Timestamp;
+use crate::id::WorkflowId;
+use crate::store::{Ability, Claimant, Reader, Tx, WorkerRecord, WorkflowRecord};
+
+impl Reader {
+    /// The workers that said that they live, the latest first.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workers(&mut self) -> Result<Vec<WorkerRecord>> {
+        all!(self, "reading the workers", "SELECT * FROM workers ORDER BY seen_at DESC, process")
+    }
+
+    /// The workflows that processes hold whose name begins with `prefix`.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn held_workflows(&mut self, prefix: &str) -> Result<Vec<WorkflowRecord>> {
+        all!(
+            self,
+            "reading the workflows under way",
+            "SELECT * FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
+             AND substr(holder, 1, length($1)) = $1 ORDER BY id",
+            prefix,
+        )
+    }
+}
+
+impl Tx {
+    /// Workflows that wait for a worker like this one, or whose lease has run out, at most `limit`, the oldest first. In
+    /// PostgreSQL those that another worker is about to take are passed over, and these are locked for this one.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn runnable_workflows(
+        &mut self,
+        claimant: &Claimant,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<WorkflowId>> {
+        let ids: Vec<(WorkflowId,)> = all!(
+            self,
+            "looking for work",
+            (
+                "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
+                 AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
+                 AND (needs IS NULL OR needs IN (SELECT value FROM json_each($2))) AND (host IS NULL OR host = $3) \
+                 AND kind IN (SELECT value FROM json_each($4)) ORDER BY created_at LIMIT $5",
+                "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
+                 AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
+                 AND (needs IS NULL OR $2 @> to_jsonb(needs)) AND (host IS NULL OR host = $3) \
+                 AND $4 @> to_jsonb(kind) ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
+            ),
+            now,
+            Json(&claimant.abilities),
+            &claimant.host,
+            Json(&claimant.kinds),
+            i64::from(limit),
+        )?;
+        Ok(ids.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Binds a workflow that needs this ability, and no host yet, to a host.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn place_workflow(&mut self, id: WorkflowId, needs: Ability, host: &str) -> Result<()> {
+        execute!(
+            self,
+            "placing a workflow",
+            "UPDATE workflows SET host = $1 WHERE id = $2 AND needs = $3 AND host IS NULL",
+            host,
+            id,
+            needs,
+        )
+        .map(drop)
+    }
+
+    /// Writes down that a worker lives, by the database's clock.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn put_worker(&mut self, worker: &WorkerRecord) -> Result<()> {
+        let now = self.shared_now().await?;
+        execute!(
+            self,
+            "recording a worker",
+            "INSERT INTO workers (process, host, version, running, started_at, seen_at) VALUES ($1, $2, $3, $4, $5, $6) \
+             ON CONFLICT (process) DO UPDATE SET running = excluded.running, seen_at = excluded.seen_at",
+            &worker.process,
+            &worker.host,
+            &worker.version,
+            i64::from(worker.running),
+            worker.started_at,
+            now,
+        )
+        .map(drop)
+    }
+
+    /// Forgets a worker that has ended, and those that were last seen before `silent_since`.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn forget_workers(&mut self, ended: Option<&str>, silent_since: Timestamp) -> Result<()> {
+        execute!(
+            self,
+            "forgetting workers",
+            "DELETE FROM workers WHERE process = $1 OR seen_at < $2",
+            ended,
+            silent_since
+        )
+        .map(drop)
+    }
+
+    /// Takes, or keeps, the lease on a duty until `until`; whether `holder` has it.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn take_lease(&mut self, name: &str, holder: &str, now: Timestamp, until: Timestamp) -> Result<bool> {
+        execute!(
+            self,
+            "taking a lease",
+            "INSERT INTO leases (name, holder, until) VALUES ($1, $2, $4) \
+             ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until \
+             WHERE leases.holder = excluded.holder OR leases.until <= $3",
+            name,
+            holder,
+            now,
+            until,
+        )
+        .map(|rows| rows == 1)
+    }
+
+    /// Gives a duty back.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn drop_lease(&mut self, name: &str, holder: &str) -> Result<()> {
+        execute!(self, "giving a lease back", "DELETE FROM leases WHERE name = $1 AND holder = $2", name, holder)
+            .map(drop)
+    }
+}
