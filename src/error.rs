@@ -13,6 +13,8 @@ pub enum Kind {
     Failed,
     /// Wrong usage or wrong input; nothing was changed: exit code 2.
     Input,
+    /// As [`Kind::Input`], because what is there already stands in the way: exit code 2.
+    Conflict,
     /// Changes are pending (`plan`, `--check`): exit code 3.
     Pending,
     /// As [`Kind::Failed`], because a machine does not answer: exit code 1. It may answer when it is asked again.
@@ -27,7 +29,7 @@ impl Kind {
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Failed | Kind::Unreachable | Kind::Unavailable => 1,
-            Kind::Input => 2,
+            Kind::Input | Kind::Conflict => 2,
             Kind::Pending => 3,
         }
     }
@@ -60,6 +62,11 @@ impl Error {
     /// What the user gave is wrong (exit code 2).
     pub fn input(message: impl Into<String>) -> Self {
         Self::new(Kind::Input, message)
+    }
+
+    /// What is there already stands in the way (exit code 2).
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Kind::Conflict, message)
     }
 
     /// Adds a hint: one sentence that tells the reader what to do.

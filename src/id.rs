@@ -115,6 +115,8 @@ ids! {
     ImageId = "im",
     /// A named value for one node.
     SecretId = "se",
+    /// A token of an operator or a machine.
+    TokenId = "tk",
     /// An entry of the audit log.
     AuditId = "au",
 }

@@ -69,6 +69,10 @@ pub mod provider;
 #[cfg(feature = "control")]
 pub mod workflow;
 
+// Storey 10: who acts, and what they may do.
+#[cfg(feature = "control")]
+pub mod accounts;
+
 // Storey 11: the API.
 #[cfg(feature = "control")]
 pub mod api;

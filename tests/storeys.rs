@@ -317,9 +317,9 @@ fn printing_sql_and_the_environment_stay_in_their_rooms() {
                 "sqlx" if room != "store" => "only src/store sees SQL",
                 "var" | "var_os" | "vars" | "vars_os" | "try_from_env"
                     if (text(at.saturating_sub(2)) == "env" || token.text == "try_from_env")
-                        && !(program || environment || path == "config.rs") =>
+                        && !(program || environment || path.starts_with("config/")) =>
                 {
-                    "only src/config.rs and the programs read the environment"
+                    "only src/config and the programs read the environment"
                 }
                 _ => continue,
             };

@@ -1,17 +1,30 @@
-//! The control API: HTTP with JSON over the same store that the commands use.
+//! The control API: HTTP with JSON over the same store, and the same flows, that the commands use.
 //!
-//! `GET /healthz` is open; everything under `/v1` wants `Authorization: Bearer TOKEN`. Errors are problem details
-//! (RFC 9457). Every answer carries `x-request-id`, which the logs and the audit log name too.
+//! `/healthz` and `/readyz` are open; everything under `/v1` wants `Authorization: Bearer TOKEN`, and what its holder may do,
+//! [`crate::accounts::policy`] says. Errors are problem details (RFC 9457). Every answer carries `x-request-id`, which the logs
+//! and the audit log name too. One file per verb or noun; [`document`] makes the OpenAPI description from the handlers.
 
+mod app;
+mod caller;
+mod conditional;
+mod document;
+mod extract;
+mod guard;
+mod health;
+mod limits;
+mod nodes;
+mod once;
+mod page;
 mod problem;
 mod routes;
 mod server;
-#[cfg(test)]
-mod tests;
-mod token;
+mod tokens;
 pub mod views;
+mod workflows;
+mod workspaces;
 
+pub use app::App;
+pub use page::Page;
 pub use problem::Problem;
-pub use routes::router;
+pub use routes::{openapi, router};
 pub use server::serve;
-pub use token::TokenHash;

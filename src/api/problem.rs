@@ -3,12 +3,17 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{Error, Kind};
 
-/// An error's body: `application/problem+json`. Its type is `about:blank`, so the status says what kind it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An error's body: `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
+    /// What kind of problem it is; stable, for programs. Relative to the API's address, where people find an explanation.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/not-found")]
+    pub kind: String,
     /// The HTTP status.
     pub status: u16,
     /// The status in words.
@@ -18,17 +23,26 @@ pub struct Problem {
     /// The way out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    #[serde(skip)]
+    retry_after: Option<u64>,
 }
 
 impl Problem {
-    /// A problem with this status.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    /// A problem of a kind: the last part of its type.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
         Self {
+            kind: format!("/problems/{kind}"),
             status: status.as_u16(),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             detail: detail.into(),
             hints: Vec::new(),
+            retry_after: None,
         }
+    }
+
+    /// What was asked for is not there, or not for the caller to know.
+    pub fn not_found(what: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", what)
     }
 
     /// Adds a hint.
@@ -37,24 +51,31 @@ impl Problem {
         self.hints.push(hint.into());
         self
     }
+
+    /// Says when the same request may go through, in seconds.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
 }
 
 impl From<Error> for Problem {
     /// Input errors are told as they are; what failed inside is logged, and told without its causes, which are for
     /// operators.
     fn from(error: Error) -> Self {
+        let told = |status, kind| Self { hints: error.hints().to_vec(), ..Self::new(status, kind, error.to_string()) };
         match error.kind() {
-            Kind::Input => {
-                Self { hints: error.hints().to_vec(), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()) }
-            }
+            Kind::Input => told(StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Kind::Conflict => told(StatusCode::CONFLICT, "conflict"),
             Kind::Unavailable => {
                 tracing::error!(error = error.one_line(), "the store does not answer");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer")
-                    .hint("the same request again is safe; try in a moment")
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the store does not answer")
+                    .hint("the same request again is safe")
+                    .retry_after(2)
             }
             Kind::Failed | Kind::Pending | Kind::Unreachable => {
                 tracing::error!(error = error.one_line(), "a request failed");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed inside Stead")
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the request failed inside Stead")
                     .hint("the log has the cause under this request's id")
             }
         }
@@ -64,9 +85,13 @@ impl From<Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"stead\""));
         }

@@ -1,5 +1,6 @@
 //! Serving the API.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,7 +19,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Fails where the listener does.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> Result<()> {
     let graceful = shutdown.clone().cancelled_owned();
-    let server = axum::serve(listener, router).with_graceful_shutdown(graceful);
+    let server = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(graceful);
     tokio::select! {
         ended = server => ended.context("serving the control API"),
         // A client that keeps its connection open must not keep the program alive.

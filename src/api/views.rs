@@ -4,25 +4,22 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
-use crate::clock::Timestamp;
-use crate::id::{Mark, NodeId, RevisionId, WorkspaceId};
-use crate::store::{Listed, Node, Reader, Workspace};
+use utoipa::ToSchema;
 
-/// A list of things.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct List<T> {
-    /// The things.
-    pub items: Vec<T>,
-}
+use crate::clock::Timestamp;
+use crate::id::{Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
+use crate::store::{Node, StepRecord, TokenRecord, WorkflowRecord, Workspace};
 
 /// A workspace, with its node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceView {
     /// Its id.
+    #[schema(value_type = String, example = "ws_01jd8x1s3ve5fs9v2t5g7qk0mz")]
     pub id: WorkspaceId,
-    /// Its name.
+    /// Its name in DNS and on the command line.
     pub slug: String,
+    /// What people call it.
+    pub name: Option<String>,
     /// The tier's name.
     pub tier: String,
     /// `files` or `api`.
@@ -30,23 +27,31 @@ pub struct WorkspaceView {
     /// Where it stands.
     pub state: String,
     /// The revision that it was last brought to.
+    #[schema(value_type = Option<String>)]
     pub revision: Option<RevisionId>,
     /// Its node.
     pub node: Option<NodeView>,
     /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When its record last changed.
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// Grows with every change; the `ETag` of the record.
+    pub version: u64,
 }
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeView {
     /// Its id.
+    #[schema(value_type = String, example = "nd_01jd8x1s3ve5fs9v2t5g7qk0mz")]
     pub id: NodeId,
     /// The workspace that it serves.
+    #[schema(value_type = String)]
     pub workspace_id: WorkspaceId,
     /// What everything made outside for this node carries.
+    #[schema(value_type = String)]
     pub mark: Mark,
     /// The provider's name.
     pub provider: String,
@@ -55,6 +60,7 @@ pub struct NodeView {
     /// Where it stands.
     pub state: String,
     /// Its addresses, the one to use first in front.
+    #[schema(value_type = Vec<String>)]
     pub addresses: Vec<IpAddr>,
     /// The TCP port of its sshd.
     pub ssh_port: u16,
@@ -71,9 +77,13 @@ pub struct NodeView {
     /// The digest of the plan that it was last converged to.
     pub playbook_digest: Option<String>,
     /// When it was recorded.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// When its record last changed.
+    #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
+    /// The host that a local node lies on.
+    pub host: Option<String>,
 }
 
 impl WorkspaceView {
@@ -82,6 +92,7 @@ impl WorkspaceView {
         Self {
             id: workspace.id,
             slug: workspace.slug,
+            name: workspace.name,
             tier: workspace.tier,
             managed_by: workspace.managed_by.to_string(),
             state: workspace.state.to_string(),
@@ -89,6 +100,7 @@ impl WorkspaceView {
             node: node.map(NodeView::from),
             created_at: workspace.created_at,
             updated_at: workspace.updated_at,
+            version: workspace.version,
         }
     }
 }
@@ -112,29 +124,137 @@ impl From<Node> for NodeView {
             playbook_digest: node.playbook_digest,
             created_at: node.created_at,
             updated_at: node.updated_at,
+            host: node.host,
         }
     }
 }
 
-/// The workspaces that are not gone, by slug, each with its node.
-///
-/// # Errors
-/// Fails where the store does.
-pub async fn workspaces(reader: &mut Reader) -> Result<List<WorkspaceView>> {
-    let mut nodes: std::collections::HashMap<_, _> =
-        reader.nodes(Listed::Live).await?.into_iter().map(|node| (node.workspace_id, node)).collect();
-    let workspaces = reader.workspaces(Listed::Live).await?;
-    let view = |workspace: Workspace| {
-        let node = nodes.remove(&workspace.id);
-        WorkspaceView::new(workspace, node)
-    };
-    Ok(List { items: workspaces.into_iter().map(view).collect() })
+/// A workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkflowView {
+    /// Its id.
+    #[schema(value_type = String, example = "wf_01jd8x1s3ve5fs9v2t5g7qk0mz")]
+    pub id: WorkflowId,
+    /// The flow's name (`provision`).
+    pub kind: String,
+    /// The id of what it is about.
+    pub subject: String,
+    /// `queued`, `running`, `succeeded`, `unwinding`, `failed` or `parked`.
+    pub state: String,
+    /// Whether nothing more will happen by itself.
+    pub over: bool,
+    /// Why it failed, or waits.
+    pub error: Option<String>,
+    /// The host whose worker it is for.
+    pub host: Option<String>,
+    /// When it is tried again, where it waits for that.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub run_after: Option<Timestamp>,
+    /// When it was enqueued.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its record last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+    /// When it was over.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+    /// Its steps, as far as they were begun; only where one workflow is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepView>,
 }
 
-/// The nodes that are not gone.
-///
-/// # Errors
-/// Fails where the store does.
-pub async fn nodes(reader: &mut Reader) -> Result<List<NodeView>> {
-    Ok(List { items: reader.nodes(Listed::Live).await?.into_iter().map(NodeView::from).collect() })
+/// A step of a workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StepView {
+    /// Its name.
+    pub name: String,
+    /// `pending`, `running`, `done`, `failed`, `undoing` or `undone`.
+    pub state: String,
+    /// How often it was begun.
+    pub attempt: u32,
+    /// Why its last attempt failed.
+    pub error: Option<String>,
+    /// When it was first begun.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub ended_at: Option<Timestamp>,
+}
+
+impl WorkflowView {
+    /// The view of a workflow and its steps.
+    pub fn new(workflow: WorkflowRecord, steps: Vec<StepRecord>) -> Self {
+        let step = |step: StepRecord| StepView {
+            name: step.name,
+            state: step.state.to_string(),
+            attempt: step.attempt,
+            error: step.error,
+            started_at: step.started_at,
+            ended_at: step.ended_at,
+        };
+        Self {
+            id: workflow.id,
+            kind: workflow.kind,
+            subject: workflow.subject,
+            state: workflow.state.to_string(),
+            over: workflow.state.is_over(),
+            error: workflow.error,
+            host: workflow.host,
+            run_after: workflow.run_after,
+            created_at: workflow.created_at,
+            updated_at: workflow.updated_at,
+            ended_at: workflow.ended_at,
+            steps: steps.into_iter().map(step).collect(),
+        }
+    }
+}
+
+/// A token, without the token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    /// Its id.
+    #[schema(value_type = String, example = "tk_01jd8x1s3ve5fs9v2t5g7qk0mz")]
+    pub id: TokenId,
+    /// What people call it.
+    pub name: String,
+    /// `operator` or `support`; of a workspace `owner`, `admin`, `member` or `billing`.
+    pub role: String,
+    /// The workspace that it is for.
+    #[schema(value_type = Option<String>)]
+    pub workspace_id: Option<WorkspaceId>,
+    /// What of that it is for; all of it where this is empty.
+    pub scopes: Vec<String>,
+    /// Who made it.
+    pub created_by: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When it ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, to the minute.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl From<TokenRecord> for TokenView {
+    fn from(token: TokenRecord) -> Self {
+        Self {
+            id: token.id,
+            name: token.name,
+            role: token.role.to_string(),
+            workspace_id: token.workspace_id,
+            scopes: token.scopes,
+            created_by: token.created_by,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            last_used_at: token.last_used_at,
+            revoked_at: token.revoked_at,
+        }
+    }
 }

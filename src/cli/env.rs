@@ -8,12 +8,13 @@ use super::Global;
 use super::printer::Printer;
 use crate::clock::SystemClock;
 use crate::config::Config;
+use crate::config::control::{Log, LogFormat};
 use crate::fleet::FileSet;
 use crate::secrets::keys::FleetKeys;
 use crate::secrets::vault::Vault;
 use crate::store::{FleetLock, LockHolder, Store};
 use crate::workflow::flows::{Desired, Platform};
-use crate::{Error, Result};
+use crate::{Error, Result, telemetry};
 
 /// What every command starts from.
 pub(super) struct Env {
@@ -90,6 +91,20 @@ impl Env {
             Ok(lock) => self.held(place, lock).await.map(Ok),
             Err(holder) => Ok(Err(holder)),
         }
+    }
+
+    /// As [`hold`](Self::hold), also where the store was taken over by another, which only its taking over again may use.
+    pub(super) async fn hold_any(&self, command: &str) -> Result<Held> {
+        let place = self.place()?;
+        let dir = place.dir.join(".stead");
+        self.keep(FleetLock::take(&dir, command)?);
+        let store = Store::open(&dir, Arc::new(SystemClock)).await?;
+        Ok(Held { place, store })
+    }
+
+    /// Sends the program's log to stderr, as a service does that nobody watches.
+    pub(super) fn log(&self, settings: &Log) {
+        telemetry::init(self.global.verbose.max(1), settings.format == LogFormat::Json);
     }
 
     /// Keeps a lock until this program ends.

@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod completions;
 mod config;
+mod control;
 mod converge;
 mod doctor;
 mod down;
@@ -12,6 +13,7 @@ mod image;
 mod init;
 mod internal;
 mod known_hosts;
+mod migrate;
 mod missing;
 mod mistakes;
 mod nightly;
@@ -28,10 +30,12 @@ mod schema;
 mod secret;
 mod serve;
 mod status;
+mod store;
 mod text;
 mod up;
 mod waves;
 mod work;
+mod worker;
 mod workflow;
 
 use std::process::ExitCode;
@@ -101,6 +105,10 @@ enum Command {
     Config(config::Config),
     Schema(schema::Args),
     Serve(serve::Args),
+    Worker(worker::Args),
+    Migrate(migrate::Args),
+    #[command(subcommand)]
+    Store(store::Store),
     Nightly(nightly::Args),
     Backup(backup::Args),
     Restore(restore::Args),
@@ -113,7 +121,11 @@ enum Command {
 pub fn main() -> ExitCode {
     // clap prints usage errors and help by itself, with exit codes 2 and 0.
     let cli = Cli::parse();
-    telemetry::init(cli.global.verbose, false);
+    // The services' logs are as their settings say, which are not read yet.
+    if !matches!(cli.command, Command::Serve(_) | Command::Worker(_)) {
+        // Whoever asks for the log wants to look into it.
+        telemetry::init(if cli.global.verbose > 0 { cli.global.verbose + 1 } else { 0 }, false);
+    }
     let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.color);
     match run(cli, &printer) {
         Ok(()) => ExitCode::SUCCESS,
@@ -164,6 +176,9 @@ async fn dispatch(command: Command, env: &Env) -> Result<()> {
         Command::Config(config) => config::run(&config, env),
         Command::Schema(args) => schema::run(&args, env),
         Command::Serve(args) => serve::run(&args, env).await,
+        Command::Worker(args) => worker::run(&args, env).await,
+        Command::Migrate(args) => migrate::run(&args, env).await,
+        Command::Store(store) => store::run(&store, env).await,
         Command::Nightly(args) => nightly::run(&args, env).await,
         Command::Backup(args) => backup::run(&args, env).await,
         Command::Restore(args) => restore::run(&args, env).await,

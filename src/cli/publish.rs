@@ -1,9 +1,14 @@
 //! What the fleet's files declare, published: as a revision, and in the workspaces' records.
 
+use std::collections::BTreeSet;
+
 use super::env::{Env, Held};
+use super::image;
 use crate::audit::Entry;
+use crate::fleet::ProviderKind;
 use crate::id::RevisionId;
 use crate::store::{ManagedBy, Revision, Workspace};
+use crate::workflow::flows;
 use crate::{Error, Result};
 
 /// Publishes the files as a revision; the same files are the same revision.
@@ -32,6 +37,25 @@ pub(super) async fn publish(env: &Env, held: &Held) -> Result<Revision> {
             })
         })
         .await
+}
+
+/// As [`publish`], for workspaces that come through the API: with the locks that the tiers' images lack made first.
+pub(super) async fn publish_tiers(env: &Env, held: &mut Held) -> Result<Revision> {
+    let desired = held.place.desired.clone();
+    let (mut roots, mut disks) = (BTreeSet::new(), BTreeSet::new());
+    for tier in desired.fleet.tiers.values() {
+        let workspace = desired.workspace_in("any", &tier.name, Vec::new())?;
+        let is_made = desired.fleet.provider(&workspace).is_some_and(|provider| provider.kind != ProviderKind::Ssh);
+        // What a channel names is built already.
+        if let Some(image) = tier.image.as_ref().filter(|image| is_made && image.channel.is_none()) {
+            let vm = flows::image::is_vm(&desired, &workspace, tier);
+            if vm { &mut disks } else { &mut roots }.insert(image.name.as_str());
+        }
+    }
+    for (disk, names) in [(false, roots), (true, disks)] {
+        image::lock::ensure(env, &mut held.place, names, disk).await?;
+    }
+    publish(env, held).await
 }
 
 /// Brings the workspaces' records in line with the files.

@@ -2,28 +2,40 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::env::Env;
-use crate::api::{self, TokenHash};
+use super::control::{Control, ControlArgs};
+use super::env::{Env, Held};
+use super::publish::publish_tiers;
+use super::work::stop_on_signals;
+use super::worker::worker;
+use crate::accounts::TokenHash;
+use crate::api::{self, App};
+use crate::config::layers::Layers;
 use crate::secrets::keys::FleetKeys;
+use crate::workflow::flows;
+use crate::workflow::{Engine, NoObserver};
 use crate::{Error, Result, atomic_file, ownership};
 
-/// Serves the control API over the fleet's store, until Ctrl-C
+/// Serves the control API, and runs its workflows where nobody else does
 ///
-/// `GET /healthz` is open to all; what lies under /v1 wants the header `Authorization: Bearer TOKEN`. It speaks plain
-/// HTTP: leave it on a loopback address, and put a proxy that speaks TLS in front of it.
+/// In a fleet's folder it starts as one program: it publishes the fleet's files, holds the fleet's lock, and runs the workflows
+/// by itself. With a PostgreSQL database any number of them serve, and `stead worker`s run the workflows.
+///
+/// `GET /healthz` and `/readyz` are open to all; what lies under /v1 wants the header `Authorization: Bearer TOKEN`;
+/// `/openapi.json` describes it. It speaks plain HTTP: leave it on a loopback address, and put a proxy that speaks TLS in front.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The address and port to listen on; port 0 takes any that is free
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7380")]
-    listen: SocketAddr,
-    /// A file that holds the token [default: .stead/keys/api-token, made where it is missing]
+    #[command(flatten)]
+    control: ControlArgs,
+    /// The address and port to listen on (http.listen); port 0 takes any that is free [default: 127.0.0.1:7380]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// A file that holds the operator's token [default: .stead/keys/api-token, made where it is missing]
     #[arg(long, value_name = "FILE")]
     token_file: Option<Utf8PathBuf>,
 }
@@ -31,30 +43,61 @@ pub(super) struct Args {
 /// The shortest token that is taken, in bytes: 128 bits in hexadecimal.
 const SHORTEST: usize = 32;
 
+/// What is said at the first Ctrl-C.
+const STOPPING: &str = "Answering the requests under way and handing over; press Ctrl-C again to stop at once.";
+
 /// Runs the command.
 ///
 /// # Errors
 /// Fails where the address is taken, or the token or the store cannot be read.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
-    let place = env.place()?;
-    let store = env.store(&place).await?;
-    let file = args.token_file.clone().unwrap_or_else(|| FleetKeys::folder(&place.dir).join("api-token"));
+    let layers = args.control.layers(&[("http.listen", args.listen.map(|address| address.to_string()))])?;
+    env.log(&layers.control.log);
+    let listen = layers.control.http.listen;
+    let home = env.home(&layers)?;
+    let file = args.token_file.clone().unwrap_or_else(|| FleetKeys::folder(&home).join("api-token"));
     if args.token_file.is_none() {
         make_token(&file)?;
     }
     let token = read_token(&file)?;
-    let listener = TcpListener::bind(args.listen).await.map_err(|error| cannot_listen(args.listen, error))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         env.printer.warn(format_args!("{address} is no loopback address: the token crosses the network unencrypted"));
     }
-    let shutdown = CancellationToken::new();
-    stop_on_signals(shutdown.clone())?;
-    env.printer.say(format_args!("Serving http://{address}; the token is in {file}. Ctrl-C ends it."));
+    let control = match &layers.control.database.url {
+        Some(_) => env.control(layers).await?,
+        None => embedded(env, layers).await?,
+    };
+    let stop = stop_on_signals(env.printer, STOPPING)?;
+    let platform = Arc::new(control.platform(env)?);
+    let engine = Engine::new(control.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "api");
+    let settings = &control.layers.control;
+    let app = App::new(engine, platform, token, settings.http.clone(), &settings.limits);
+    let worker = match control.store.is_shared() {
+        true => None,
+        false => Some(worker(env, &control, stop.clone())?),
+    };
+    env.printer.say(format_args!("Serving http://{address}; the operator's token is in {file}. Ctrl-C ends it."));
     env.printer.data(&serde_json::json!({"listen": address, "token_file": file}), "")?;
-    api::serve(listener, api::router(store.clone(), token), shutdown).await?;
-    store.close().await;
+    let work = async {
+        match &worker {
+            Some(worker) => worker.run().await,
+            None => Ok(()),
+        }
+    };
+    let (served, worked) = tokio::join!(api::serve(listener, api::router(app), stop.clone()), work);
+    served.and(worked)?;
+    control.store.close().await;
     Ok(())
+}
+
+/// The fleet's own store, with its files published; nobody else changes it meanwhile.
+async fn embedded(env: &Env, layers: Layers) -> Result<Control> {
+    let mut held = env.hold("stead serve").await?;
+    publish_tiers(env, &mut held).await?;
+    let Held { place, store } = held;
+    Ok(Control { layers, home: place.dir, store, fleet: place.desired.fleet.id.clone() })
 }
 
 fn make_token(file: &Utf8Path) -> Result<()> {
@@ -99,18 +142,6 @@ fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
         _ => "give another address with --listen".into(),
     };
     Error::failed(format!("cannot listen on {address}")).because(error).hint(hint)
-}
-
-fn stop_on_signals(shutdown: CancellationToken) -> Result<()> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        shutdown.cancel();
-    });
-    Ok(())
 }
 
 #[cfg(test)]

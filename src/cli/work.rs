@@ -126,7 +126,7 @@ impl Work {
     }
 
     fn params(&self, workspace: &Workspace) -> Params {
-        Params { workspace: workspace.id, slug: workspace.slug.clone(), actor: self.actor.clone(), gone: false }
+        Params::of(workspace, &self.actor)
     }
 
     /// Closes the workspace's converge that an earlier command left behind, where there is one: what comes now is newer.

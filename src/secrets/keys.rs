@@ -21,6 +21,7 @@ use crate::{Error, Result, age_identity, atomic_file, ownership};
 
 /// The operator's age identity, within the folder of keys.
 const OPERATOR_FILE: &str = "operator.agekey";
+const FILES: [&str; 5] = ["fleet_ssh", "envelope_signer", "image_signer", "fingerprint.key", OPERATOR_FILE];
 
 /// The fleet's keys, read into memory.
 pub struct FleetKeys {
@@ -37,14 +38,27 @@ impl FleetKeys {
         fleet_dir.join(".stead/keys")
     }
 
+    /// Reads the keys, and makes none: on one of several machines, keys that are missing are lost or elsewhere.
+    ///
+    /// # Errors
+    /// Fails where a file is missing, cannot be read, or holds something else than its key.
+    pub fn open(folder: &Utf8Path) -> Result<Self> {
+        let missing = FILES.into_iter().find(|name| *name != OPERATOR_FILE && !folder.join(name).exists());
+        if let Some(name) = missing {
+            return Err(Error::input(format!("the fleet's key {folder}/{name} is not here")).hint(
+                "copy .stead/keys here from the fleet's folder, without operator.agekey, readable for root alone",
+            ));
+        }
+        Self::open_or_create(folder)
+    }
+
     /// Reads the keys, and makes those that are missing. Of several processes at once all get the same keys.
     ///
     /// # Errors
     /// Fails where a file cannot be read or written, or holds something else than its key.
     pub fn open_or_create(folder: &Utf8Path) -> Result<Self> {
         atomic_file::private_folder(folder)?;
-        let files = ["fleet_ssh", "envelope_signer", "image_signer", "fingerprint.key", OPERATOR_FILE];
-        let files = files.map(|name| folder.join(name));
+        let files = FILES.map(|name| folder.join(name));
         let keys = Self {
             ssh: keypair::read_or_create(&files[0], "stead-fleet")?,
             signer: keypair::read_or_create(&files[1], "stead-envelopes")?,

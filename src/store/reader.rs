@@ -79,6 +79,11 @@ impl Reader {
         }
     }
 
+    /// Whether the store is in PostgreSQL.
+    pub(super) fn is_postgres(&self) -> bool {
+        matches!(self.source, Source::Postgres(_) | Source::PostgresWriter(_))
+    }
+
     /// Whether rows that are read to be written are locked, since others write at the same time.
     pub(super) fn holds_rows(&self) -> bool {
         matches!(self.source, Source::PostgresWriter(_))

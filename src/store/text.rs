@@ -102,7 +102,7 @@ pub(super) use {text_column, text_of, words};
 
 use uuid::Uuid;
 
-use crate::id::{AuditId, FleetId, Mark, NodeId, RevisionId, SecretId, WorkflowId, WorkspaceId};
+use crate::id::{AuditId, FleetId, Mark, NodeId, RevisionId, SecretId, TokenId, WorkflowId, WorkspaceId};
 
-id_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, AuditId);
+id_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, TokenId, AuditId);
 text_column!(FleetId, Mark);

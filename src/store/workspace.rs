@@ -55,6 +55,11 @@ pub struct Workspace {
     pub created_at: Timestamp,
     /// When its record last changed; set by the store.
     pub updated_at: Timestamp,
+    /// What people call it.
+    pub name: Option<String>,
+    /// Grows with every change of its record; set by the store.
+    #[sqlx(try_from = "i64")]
+    pub version: u64,
 }
 
 impl Workspace {
@@ -69,6 +74,8 @@ impl Workspace {
             revision_id: None,
             created_at: now,
             updated_at: now,
+            name: None,
+            version: 1,
         }
     }
 }

@@ -105,6 +105,14 @@ impl<C: Send + Sync + 'static> Engine<C> {
         self
     }
 
+    /// The same, for somebody else: the audit log names them.
+    #[must_use]
+    pub fn as_actor(&self, actor: &str) -> Self {
+        let mut engine = self.clone();
+        Arc::make_mut(&mut engine.settings).actor = actor.to_owned();
+        engine
+    }
+
     /// What stops it.
     pub fn cancellation(&self) -> &CancellationToken {
         &self.settings.cancellation

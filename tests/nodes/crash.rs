@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::fleet::{TestFleet, text};
 
 /// The steps of `provision` and of `deprovision`.
-const PROVISION: [&str; 9] =
+pub(crate) const PROVISION: [&str; 9] =
     ["image", "node", "machine", "boot", "host-key", "identity", "secrets", "playbooks", "health"];
-const DEPROVISION: [&str; 4] = ["mark", "wipe", "machine", "record"];
+pub(crate) const DEPROVISION: [&str; 4] = ["mark", "wipe", "machine", "record"];
 
 /// Runs a command that dies at this point.
 fn dies_at(fleet: &TestFleet, arguments: &[&str], fault: &str) {

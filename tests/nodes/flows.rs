@@ -36,7 +36,7 @@ async fn node_flows_run_twice_and_fail_everywhere_without_a_trace() {
         })
         .await
         .expect("written");
-    let params = Params { workspace: workspace.id, slug: "acme".into(), actor: "test".into(), gone: false };
+    let params = Params::of(&workspace, "test");
     let params = serde_json::to_value(params).expect("JSON");
     let engine = |flow| {
         let keys = FleetKeys::open_or_create(&FleetKeys::folder(&fleet.dir)).expect("keys");

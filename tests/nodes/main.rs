@@ -5,6 +5,7 @@
 mod broken;
 mod brought;
 mod changes;
+mod control_plane;
 mod converge;
 mod crash;
 mod fleet;
@@ -17,3 +18,6 @@ mod main_job;
 mod secret;
 mod suites;
 mod types;
+
+#[path = "../support/postgres.rs"]
+mod postgres;

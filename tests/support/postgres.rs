@@ -2,6 +2,7 @@
 //!
 //! Tests share one server, each with a database of its own. The first that needs the server starts it, on a socket in a
 //! folder of its own, without a port; ten seconds after the last has ended it is stopped and removed.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test program uses a part of it")]
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;

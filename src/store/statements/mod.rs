@@ -109,18 +109,21 @@ macro_rules! insert {
 }
 
 mod audit;
+mod idempotency;
 mod image;
 mod node;
 mod revision;
 mod secret;
 mod setting;
+mod token;
 mod turn;
 mod worker;
 mod workflow;
 mod workspace;
 
 pub use turn::Turn;
-pub use workspace::Listed;
+pub use workflow::WorkflowPage;
+pub use workspace::{Listed, WorkspacePage};
 
 /// The databases' integers are signed.
 fn signed(number: u64) -> crate::Result<i64> {

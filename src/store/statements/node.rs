@@ -1,5 +1,7 @@
 //! Statements for nodes.
 
+use std::collections::HashMap;
+
 use sqlx::types::Json;
 
 use super::signed;
@@ -34,6 +36,48 @@ impl Reader {
             "reading a workspace's node",
             "SELECT * FROM nodes WHERE workspace_id = $1 AND state <> 'gone'",
             workspace
+        )
+    }
+
+    /// The nodes that serve these workspaces, by workspace.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn nodes_of(&mut self, workspaces: &[WorkspaceId]) -> Result<HashMap<WorkspaceId, Node>> {
+        if workspaces.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids = self.ids(workspaces);
+        let nodes: Vec<Node> = all!(
+            self,
+            "reading the workspaces' nodes",
+            (
+                "SELECT * FROM nodes WHERE state <> 'gone' AND workspace_id IN (SELECT value FROM json_each($1))",
+                "SELECT * FROM nodes WHERE state <> 'gone' AND workspace_id IN \
+                 (SELECT value::uuid FROM jsonb_array_elements_text($1))"
+            ),
+            Json(ids),
+        )?;
+        Ok(nodes.into_iter().map(|node| (node.workspace_id, node)).collect())
+    }
+
+    /// Ids as the database has them.
+    fn ids(&self, workspaces: &[WorkspaceId]) -> Vec<String> {
+        let id = |id: &WorkspaceId| if self.is_postgres() { id.uuid().to_string() } else { id.to_string() };
+        workspaces.iter().map(id).collect()
+    }
+
+    /// At most `limit` nodes that are not gone, behind `after`, in the order of their making.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn nodes_page(&mut self, after: Option<NodeId>, limit: u32) -> Result<Vec<Node>> {
+        all!(
+            self,
+            "reading the nodes",
+            "SELECT * FROM nodes WHERE ($1 IS NULL OR id > $1) AND state <> 'gone' ORDER BY id LIMIT $2",
+            after,
+            i64::from(limit),
         )
     }
 

@@ -1,7 +1,6 @@
 //! Settings: what the store knows of itself.
 
 use crate::id::FleetId;
-use crate::store::transfer::MOVED;
 use crate::store::{Reader, Store, Tx};
 use crate::{Error, Result};
 
@@ -114,7 +113,7 @@ impl Store {
                 .await?
             }
         };
-        if let Some(place) = self.read().await?.setting(MOVED).await? {
+        if let Some(place) = self.moved().await? {
             return Err(Error::input(format!("the store {} was taken over: it is {place} now", self.place()))
                 .hint("`stead login URL` makes the commands speak to the control API there"));
         }

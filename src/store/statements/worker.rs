@@ -32,7 +32,8 @@ impl Reader {
 }
 
 impl Tx {
-    /// Workflows that wait for a worker like this one, or whose lease has run out, at most `limit`, the oldest first. In
+    /// Workflows that wait for a worker like this one, or whose lease has run out, at most `limit`, the oldest first. Those
+    /// about the same subject run one after the other; one that is parked holds nobody up. In
     /// PostgreSQL those that another worker is about to take are passed over, and these are locked for this one.
     ///
     /// # Errors
@@ -50,11 +51,15 @@ impl Tx {
                 "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
                  AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
                  AND (needs IS NULL OR needs IN (SELECT value FROM json_each($2))) AND (host IS NULL OR host = $3) \
-                 AND kind IN (SELECT value FROM json_each($4)) ORDER BY created_at LIMIT $5",
+                 AND kind IN (SELECT value FROM json_each($4)) \
+                 AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id < workflows.id \
+                 AND o.state IN ('queued', 'running', 'unwinding')) ORDER BY created_at LIMIT $5",
                 "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
                  AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
                  AND (needs IS NULL OR $2 @> to_jsonb(needs)) AND (host IS NULL OR host = $3) \
-                 AND $4 @> to_jsonb(kind) ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
+                 AND $4 @> to_jsonb(kind) \
+                 AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id < workflows.id \
+                 AND o.state IN ('queued', 'running', 'unwinding')) ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
             ),
             now,
             Json(&claimant.abilities),

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::clock::Timestamp;
 use crate::id::WorkflowId;
 use crate::store::work::CHANNEL;
-use crate::store::{Listed, Reader, StepRecord, Tx, WorkflowRecord};
+use crate::store::{Listed, Reader, StepRecord, Tx, WorkflowRecord, WorkflowState};
 
 impl Reader {
     /// A workflow by its id.
@@ -59,6 +59,24 @@ impl Reader {
         )
     }
 
+    /// At most `limit` workflows whose id is below `before`, the latest first.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workflows_page(&mut self, page: &WorkflowPage) -> Result<Vec<WorkflowRecord>> {
+        all!(
+            self,
+            "reading the workflows",
+            "SELECT * FROM workflows WHERE ($1 IS NULL OR id < $1) AND ($2 IS NULL OR state = $2) \
+             AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR subject = $4) ORDER BY id DESC LIMIT $5",
+            page.before,
+            page.state,
+            page.kind.as_deref(),
+            page.subject.as_deref(),
+            i64::from(page.limit),
+        )
+    }
+
     /// A workflow's steps in their order.
     ///
     /// # Errors
@@ -71,6 +89,21 @@ impl Reader {
             workflow
         )
     }
+}
+
+/// Which workflows a page holds.
+#[derive(Debug, Clone, Default)]
+pub struct WorkflowPage {
+    /// Those before this one.
+    pub before: Option<WorkflowId>,
+    /// Those in this state.
+    pub state: Option<WorkflowState>,
+    /// Those of this kind.
+    pub kind: Option<String>,
+    /// Those about this: an id.
+    pub subject: Option<String>,
+    /// The most that the page holds.
+    pub limit: u32,
 }
 
 impl Tx {

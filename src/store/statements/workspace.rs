@@ -1,7 +1,7 @@
 //! Statements for workspaces.
 
 use crate::id::WorkspaceId;
-use crate::store::{Reader, Tx, Workspace};
+use crate::store::{Reader, Tx, Workspace, WorkspaceState};
 use crate::{Error, Result};
 
 /// Which records a list holds.
@@ -47,6 +47,41 @@ impl Reader {
             listed == Listed::All
         )
     }
+
+    /// At most `limit` workspaces whose id is above `after`, in the order of their making. Those that are gone are left out
+    /// unless `state` asks for them.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn workspaces_page(&mut self, page: &WorkspacePage) -> Result<Vec<Workspace>> {
+        all!(
+            self,
+            "reading the workspaces",
+            "SELECT * FROM workspaces WHERE ($1 IS NULL OR id > $1) AND ($2 IS NULL OR state = $2) \
+             AND ($2 IS NOT NULL OR state <> 'gone') AND ($3 IS NULL OR lower(slug) = lower($3)) \
+             AND ($4 IS NULL OR id = $4) ORDER BY id LIMIT $5",
+            page.after,
+            page.state,
+            page.slug.as_deref(),
+            page.only,
+            i64::from(page.limit),
+        )
+    }
+}
+
+/// Which workspaces a page holds.
+#[derive(Debug, Clone, Default)]
+pub struct WorkspacePage {
+    /// Those behind this one.
+    pub after: Option<WorkspaceId>,
+    /// Those in this state.
+    pub state: Option<WorkspaceState>,
+    /// The one with this slug.
+    pub slug: Option<String>,
+    /// This one, if any: all that whoever asks may see.
+    pub only: Option<WorkspaceId>,
+    /// The most that the page holds.
+    pub limit: u32,
 }
 
 impl Tx {
@@ -58,8 +93,8 @@ impl Tx {
         let inserted = insert!(
             self,
             "recording a workspace",
-            "INSERT INTO workspaces (id, slug, tier, managed_by, state, revision_id, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO workspaces (id, slug, tier, managed_by, state, revision_id, created_at, updated_at, name, \
+             version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)",
             workspace.id,
             &workspace.slug,
             &workspace.tier,
@@ -68,15 +103,16 @@ impl Tx {
             workspace.revision_id,
             workspace.created_at,
             workspace.updated_at,
+            &workspace.name,
         )?;
         match inserted {
             true => Ok(()),
-            false => Err(Error::input(format!("there is a workspace named {:?} already", workspace.slug))
+            false => Err(Error::conflict(format!("there is a workspace named {:?} already", workspace.slug))
                 .hint("choose another slug; `stead status` lists those in use")),
         }
     }
 
-    /// Writes a workspace's tier, management, state and revision; sets the time.
+    /// Writes a workspace's tier, management, state, revision and name; sets the time, and counts the version up.
     ///
     /// # Errors
     /// Fails where there is no such workspace.
@@ -85,12 +121,14 @@ impl Tx {
         let updated = execute!(
             self,
             "writing a workspace",
-            "UPDATE workspaces SET tier = $1, managed_by = $2, state = $3, revision_id = $4, updated_at = $5 WHERE id = $6",
+            "UPDATE workspaces SET tier = $1, managed_by = $2, state = $3, revision_id = $4, updated_at = $5, name = $6, \
+             version = version + 1 WHERE id = $7",
             &workspace.tier,
             workspace.managed_by,
             workspace.state,
             workspace.revision_id,
             now,
+            &workspace.name,
             workspace.id
         )?;
         match updated {

@@ -63,15 +63,21 @@ impl Store {
         reader.close().await.map_err(failed)
     }
 
+    /// Where this store was taken over to, if it was.
+    ///
+    /// # Errors
+    /// Fails where the store cannot be read.
+    pub async fn moved(&self) -> Result<Option<String>> {
+        self.read().await?.setting(MOVED).await
+    }
+
     /// Takes an embedded store over: what it holds is here then, and it says where, and refuses to be used. For whoever
     /// holds the fleet's lock. May be called again after it was cut short.
     ///
     /// # Errors
     /// Fails where this store holds another fleet, and where it was used since.
     pub async fn take_over(&self, from: &Store) -> Result<()> {
-        let mut reader = from.read().await?;
-        let (fleet, moved) = (reader.fleet().await?, reader.setting(MOVED).await?);
-        drop(reader);
+        let (fleet, moved) = (from.read().await?.fleet().await?, from.moved().await?);
         let fleet = fleet.ok_or_else(|| Error::input(format!("the store {} holds no fleet", from.place())))?;
         if self.read().await?.fleet().await?.as_ref() == Some(&fleet) {
             return match moved {

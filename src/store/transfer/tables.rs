@@ -24,7 +24,7 @@ use Holds::{Flag, Id, Json, Number, Text, Time};
 
 /// Tables that say who does what just now, which says nothing elsewhere.
 #[cfg(test)]
-pub(super) const LEFT_BEHIND: [&str; 2] = ["leases", "workers"];
+pub(super) const LEFT_BEHIND: [&str; 3] = ["idempotency", "leases", "workers"];
 
 /// Which setting is not carried over: PostgreSQL has a sequence for it.
 pub(super) const FENCE: &str = "fence";
@@ -55,6 +55,8 @@ pub(super) const TABLES: &[Table] = &[
             ("revision_id", Id("rv")),
             ("created_at", Time),
             ("updated_at", Time),
+            ("name", Text),
+            ("version", Number),
         ],
     },
     Table {
@@ -169,6 +171,23 @@ pub(super) const TABLES: &[Table] = &[
             ("error", Text),
             ("started_at", Time),
             ("ended_at", Time),
+        ],
+    },
+    Table {
+        name: "tokens",
+        order: "id",
+        columns: &[
+            ("id", Id("tk")),
+            ("hash", Text),
+            ("name", Text),
+            ("workspace_id", Id("ws")),
+            ("role", Text),
+            ("scopes", Json),
+            ("created_by", Text),
+            ("created_at", Time),
+            ("expires_at", Time),
+            ("last_used_at", Time),
+            ("revoked_at", Time),
         ],
     },
     Table {

@@ -104,6 +104,25 @@ impl Step<Platform> for Wipe {
     }
 }
 
+/// Writes down that the workspace is gone.
+async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
+    let write = cx.store().write(move |tx| {
+        Box::pin(async move {
+            let Some(mut workspace) = tx.workspace(params.workspace).await? else { return Ok(()) };
+            if workspace.state == WorkspaceState::Gone {
+                return Ok(());
+            }
+            workspace.state = WorkspaceState::Gone;
+            tx.update_workspace(&workspace).await?;
+            Entry::new(&params.actor, "workspace.gone", workspace.id.to_string())
+                .detail("slug", params.slug)
+                .append(tx)
+                .await
+        })
+    });
+    write.await
+}
+
 async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
     let platform = cx.context();
     if !is_brought(node) {
@@ -160,6 +179,10 @@ impl Step<Platform> for Retire {
             let params: Params = cx.params()?;
             secrets::take_back(cx, &params, &record).await?;
             node::retire(cx, params, record).await?;
+        }
+        let params: Params = cx.params()?;
+        if params.ends {
+            end(cx, params).await?;
         }
         Ok(serde_json::Value::Null)
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Deserialize;
 
+use super::declared::Declared;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
 use crate::ssh::session::out_of_turn;
@@ -42,8 +43,8 @@ impl Step<Platform> for Health {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
-        let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let (declared, tier) = desired.workspace(&params.slug)?;
+        let declared = Declared::of(cx, &params).await?;
+        let tier = declared.tier()?;
         let record = platform::node_of(cx.store(), params.workspace).await?;
         if let Some(health) = &tier.health {
             let mut session = platform.session(&record, cx.fence(), PATIENCE).await?;
@@ -53,7 +54,7 @@ impl Step<Platform> for Health {
             judge(status, &body, health.port)?;
             let secrets = cx.store().read().await?.secrets(params.workspace).await?;
             let answer: Answer = serde_json::from_str(&body).unwrap_or(Answer { credentials: Default::default() });
-            for name in &declared.secrets {
+            for name in &declared.workspace.secrets {
                 let recorded = secrets.iter().find(|secret| secret.name == *name);
                 match (answer.credentials.get(name), recorded) {
                     // A workload that does not speak of credentials is healthy on its word alone.

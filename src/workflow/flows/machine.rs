@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::declared::Declared;
 use super::{Params, Platform, brought, image, is_brought, node, platform};
 use crate::image::sources::Sources;
 use crate::image::stages::Stages;
@@ -32,8 +33,8 @@ impl Step<Platform> for Machine {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
-        let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let (workspace, tier) = desired.workspace(&params.slug)?;
+        let declared = Declared::of(cx, &params).await?;
+        let (desired, workspace, tier) = (&declared.desired, &declared.workspace, declared.tier()?);
         if let Some(machine) = &workspace.machine {
             return brought::take(cx, machine).await;
         }

@@ -7,6 +7,7 @@ mod boot;
 mod brought;
 mod choice;
 pub mod converge;
+mod declared;
 pub mod deprovision;
 pub mod forget;
 mod health;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Registry;
 use crate::id::WorkspaceId;
+use crate::store::{ManagedBy, Workspace};
 
 /// What every flow of a workspace is given.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,11 +41,31 @@ pub struct Params {
     pub workspace: WorkspaceId,
     /// Its slug, for messages.
     pub slug: String,
+    /// The tier of a workspace that the fleet's files do not declare.
+    #[serde(default)]
+    pub tier: Option<String>,
     /// Who asked for it, for the audit log.
     pub actor: String,
     /// Of a machine that people brought: it is gone for good, and cannot be given back.
     #[serde(default)]
     pub gone: bool,
+    /// Of a workspace whose node is destroyed: it ends as well, and its slug is free again.
+    #[serde(default)]
+    pub ends: bool,
+}
+
+impl Params {
+    /// What a flow of this workspace is given.
+    pub fn of(workspace: &Workspace, actor: &str) -> Self {
+        Self {
+            workspace: workspace.id,
+            slug: workspace.slug.clone(),
+            tier: (workspace.managed_by == ManagedBy::Api).then(|| workspace.tier.clone()),
+            actor: actor.to_owned(),
+            gone: false,
+            ends: false,
+        }
+    }
 }
 
 /// All flows of this program.

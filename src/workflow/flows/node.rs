@@ -3,8 +3,10 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::declared::Declared;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
+use crate::fleet::ProviderKind;
 use crate::id::NodeId;
 use crate::ssh::NodeSession;
 use crate::store::{Node, NodeState, WorkspaceState};
@@ -29,14 +31,15 @@ impl Step<Platform> for Record {
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
-        let desired = cx.context().desired(cx.store(), cx.revision()).await?;
-        let (declared, _) = desired.workspace(&params.slug)?;
-        let provider = desired
+        let declared = Declared::of(cx, &params).await?;
+        let provider = declared
+            .desired
             .fleet
-            .provider(declared)
-            .ok_or_else(|| Error::failed(format!("no provider is called {:?}", declared.provider)))?;
+            .provider(&declared.workspace)
+            .ok_or_else(|| Error::failed(format!("no provider is called {:?}", declared.workspace.provider)))?;
         let (name, kind) = (provider.name.clone(), provider.kind.to_string());
         let fleet = cx.context().fleet_id.clone();
+        let host = (provider.kind == ProviderKind::Local).then(|| cx.context().host.clone());
         let node = cx
             .store()
             .write(move |tx| {
@@ -45,7 +48,7 @@ impl Step<Platform> for Record {
                     if let Some(node) = tx.node_of(params.workspace).await? {
                         return Ok(node);
                     }
-                    let node = Node::new(&fleet, params.workspace, name, kind, tx.now());
+                    let node = Node { host, ..Node::new(&fleet, params.workspace, name, kind, tx.now()) };
                     tx.insert_node(&node).await?;
                     if let Some(mut workspace) = tx.workspace(params.workspace).await? {
                         workspace.state = WorkspaceState::Provisioning;

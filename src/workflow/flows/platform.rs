@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::reach::Reach;
 use crate::config::Config;
+use crate::config::control::Worker;
 use crate::error::Context;
 use crate::fleet::{self, FileSet, Fleet};
 use crate::id::{FleetId, NodeId, RevisionId, WorkspaceId};
@@ -96,6 +97,8 @@ pub struct Platform {
     pub fleet_id: FleetId,
     /// The fleet's folder on this machine.
     pub fleet_dir: Utf8PathBuf,
+    /// This host's name among workers.
+    pub host: String,
     /// The program's settings.
     pub config: Config,
     /// The fleet's keys.
@@ -122,7 +125,14 @@ impl Platform {
     ) -> Self {
         let (revisions, agents, sessions) = Default::default();
         let login = Login::from(keys.ssh().clone());
-        Self { fleet_id, fleet_dir, config, keys, vault, login, revisions, agents, sessions }
+        let host = Worker::default().host_name();
+        Self { fleet_id, fleet_dir, host, config, keys, vault, login, revisions, agents, sessions }
+    }
+
+    /// The same, on a host whose name among workers is this.
+    #[must_use]
+    pub fn on_host(self, host: impl Into<String>) -> Self {
+        Self { host: host.into(), ..self }
     }
 
     /// What a revision declares. Read from the store, not from anyone's folder: the files there may have changed since.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::declared::Declared;
 use super::{Choice, Desired, Params, Platform, node, platform};
 use crate::audit::Entry;
-use crate::fleet::{FileSet, Vars};
+use crate::fleet::{FileSet, Vars, Workspace};
 use crate::playbook::run::{self, Dial, Ran};
 use crate::playbook::{self, Report};
 use crate::ssh::NodeSession;
@@ -50,8 +51,9 @@ impl Step<Platform> for Playbooks {
         let params: Params = cx.params()?;
         let choice: Choice = cx.params()?;
         let platform = cx.context();
-        let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let plan = plan(&desired, &params.slug, &choice)?;
+        let declared = Declared::of(cx, &params).await?;
+        let desired = &declared.desired;
+        let plan = plan_for(desired, &declared.workspace, &choice)?;
         let digest = choice.is_whole().then(|| plan.digest());
         let record = platform::node_of(cx.store(), params.workspace).await?;
         let session = platform.session(&record, cx.fence(), PATIENCE).await?;
@@ -174,11 +176,15 @@ async fn beside(
 /// Fails where the workspace is not declared.
 pub fn vars(desired: &Desired, slug: &str) -> Result<Vars> {
     let (workspace, _) = desired.workspace(slug)?;
+    Ok(vars_of(desired, workspace))
+}
+
+fn vars_of(desired: &Desired, workspace: &Workspace) -> Vars {
     let mut vars = desired.fleet.vars(workspace);
-    vars.insert("workspace".into(), slug.into());
+    vars.insert("workspace".into(), workspace.slug.clone().into());
     vars.insert("domain".into(), desired.fleet.domain.clone().into());
     vars.insert("secrets".into(), workspace.secrets.clone().into());
-    Ok(vars)
+    vars
 }
 
 /// The plan of a workspace's playbooks, with the variables that every plan has.
@@ -186,8 +192,14 @@ pub fn vars(desired: &Desired, slug: &str) -> Result<Vars> {
 /// # Errors
 /// Fails with every mistake in the playbooks.
 pub fn plan(desired: &Desired, slug: &str, choice: &Choice) -> Result<Plan> {
-    let (_, tier) = desired.workspace(slug)?;
-    let mut vars = vars(desired, slug)?;
+    plan_for(desired, desired.workspace(slug)?.0, choice)
+}
+
+/// As [`plan`], of a workspace that may not be declared in the files.
+fn plan_for(desired: &Desired, workspace: &Workspace, choice: &Choice) -> Result<Plan> {
+    let tier = desired.fleet.tier(workspace);
+    let tier = tier.ok_or_else(|| Error::failed(format!("no tier is called {:?}", workspace.tier)))?;
+    let mut vars = vars_of(desired, workspace);
     vars.extend(choice.vars.clone());
     let names = if choice.playbooks.is_empty() { &tier.playbooks } else { &choice.playbooks };
     let mut plan = playbook::compile_tagged(&desired.files, names, vars, &choice.tags)?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::declared::Declared;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
 use crate::id::SecretId;
@@ -40,8 +41,7 @@ impl Step<Platform> for Secrets {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
-        let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let (declared, _) = desired.workspace(&params.slug)?;
+        let declared = Declared::of(cx, &params).await?.workspace;
         let node = platform::node_of(cx.store(), params.workspace).await?;
         let mut delivered = Vec::new();
         for name in &declared.secrets {

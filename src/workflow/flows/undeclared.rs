@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 
+use super::declared::Declared;
 use super::{Params, Platform, forget, platform};
 use crate::workflow::{Step, StepCx, StepError};
 
@@ -17,8 +18,7 @@ impl Step<Platform> for Undeclared {
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
-        let desired = cx.context().desired(cx.store(), cx.revision()).await?;
-        let (declared, _) = desired.workspace(&params.slug)?;
+        let declared = Declared::of(cx, &params).await?.workspace;
         let node = platform::node_of(cx.store(), params.workspace).await?;
         let held = cx.store().read().await?.secrets(params.workspace).await?;
         let mut forgotten = Vec::new();

@@ -9,6 +9,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use self::record::{record, record_disk, record_documents, record_gate};
+use super::declared::Declared;
 use super::{Desired, Params, Platform, platform};
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -61,8 +62,8 @@ impl Step<Platform> for Image {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
-        let desired = platform.desired(cx.store(), cx.revision()).await?;
-        let (workspace, tier) = desired.workspace(&params.slug)?;
+        let declared = Declared::of(cx, &params).await?;
+        let (desired, workspace, tier) = (declared.desired.clone(), &declared.workspace, declared.tier()?);
         if workspace.machine.is_some() {
             // It comes with a system of its own.
             return Ok(serde_json::Value::Null);

@@ -2,6 +2,7 @@
 #![cfg(feature = "control")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api;
 mod audit;
 mod backup;
 // Faults are only in builds with debug assertions.

@@ -2,6 +2,11 @@
 //!
 //! Read once from the environment by the binaries and handed down; no other room looks at the environment.
 
+#[cfg(feature = "control")]
+pub mod control;
+#[cfg(feature = "control")]
+pub mod layers;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::{Error, Result};

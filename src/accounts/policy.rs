@@ -1,0 +1,195 @@
+//! The one place that decides who may do what.
+//!
+//! | permission | platform | workspace |
+//! | --- | --- | --- |
+//! | `workspace.read` | operator, support | owner, admin, member, billing |
+//! | `workspace.create` | operator | |
+//! | `workspace.change` | operator | owner, admin |
+//! | `workspace.delete` | operator | owner |
+//! | `node.read` | operator, support | |
+//! | `workflow.read` | operator, support | owner, admin, member |
+//! | `workflow.operate` | operator | |
+//! | `revision.read` | operator, support | |
+//! | `token.read`, `token.manage` | operator | |
+//! | `audit.read` | operator, support | |
+
+use super::Principal;
+use crate::id::WorkspaceId;
+use crate::store::Role;
+
+/// Something that may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    /// See a workspace.
+    WorkspaceRead,
+    /// Make a workspace.
+    WorkspaceCreate,
+    /// Change a workspace's tier or name.
+    WorkspaceChange,
+    /// End a workspace.
+    WorkspaceDelete,
+    /// See nodes.
+    NodeRead,
+    /// See workflows.
+    WorkflowRead,
+    /// Retry and abandon workflows.
+    WorkflowOperate,
+    /// See revisions.
+    RevisionRead,
+    /// See tokens.
+    TokenRead,
+    /// Make and revoke tokens.
+    TokenManage,
+    /// See the audit log.
+    AuditRead,
+}
+
+use Role::{Admin, Billing, Member, Operator, Owner, Support};
+
+impl Permission {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::WorkspaceRead,
+        Self::WorkspaceCreate,
+        Self::WorkspaceChange,
+        Self::WorkspaceDelete,
+        Self::NodeRead,
+        Self::WorkflowRead,
+        Self::WorkflowOperate,
+        Self::RevisionRead,
+        Self::TokenRead,
+        Self::TokenManage,
+        Self::AuditRead,
+    ];
+
+    /// Its name, in scopes and in the API's document.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WorkspaceRead => "workspace.read",
+            Self::WorkspaceCreate => "workspace.create",
+            Self::WorkspaceChange => "workspace.change",
+            Self::WorkspaceDelete => "workspace.delete",
+            Self::NodeRead => "node.read",
+            Self::WorkflowRead => "workflow.read",
+            Self::WorkflowOperate => "workflow.operate",
+            Self::RevisionRead => "revision.read",
+            Self::TokenRead => "token.read",
+            Self::TokenManage => "token.manage",
+            Self::AuditRead => "audit.read",
+        }
+    }
+
+    /// The roles in the platform, and those in the workspace concerned, that have it.
+    pub const fn roles(self) -> (&'static [Role], &'static [Role]) {
+        match self {
+            Self::WorkspaceRead => (&[Operator, Support], &[Owner, Admin, Member, Billing]),
+            Self::WorkspaceCreate => (&[Operator], &[]),
+            Self::WorkspaceChange => (&[Operator], &[Owner, Admin]),
+            Self::WorkspaceDelete => (&[Operator], &[Owner]),
+            Self::NodeRead => (&[Operator, Support], &[]),
+            Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),
+            Self::WorkflowOperate => (&[Operator], &[]),
+            Self::RevisionRead => (&[Operator, Support], &[]),
+            Self::TokenRead | Self::TokenManage => (&[Operator], &[]),
+            Self::AuditRead => (&[Operator, Support], &[]),
+        }
+    }
+}
+
+/// What is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// They may.
+    Allowed,
+    /// They may not.
+    Forbidden,
+    /// They may not even know whether it is there.
+    Hidden,
+}
+
+/// Whether `principal` may do this; `workspace` is the one that it concerns, if it concerns one.
+pub fn decide(principal: &Principal, permission: Permission, workspace: Option<WorkspaceId>) -> Decision {
+    let (platform, within) = permission.roles();
+    let has = |roles: &[Role], of: Option<WorkspaceId>| {
+        principal.grants.iter().any(|grant| grant.workspace == of && roles.contains(&grant.role))
+    };
+    let granted = has(platform, None) || (workspace.is_some() && has(within, workspace));
+    let in_scope = principal.scopes.is_empty() || principal.scopes.iter().any(|scope| covers(scope, permission.name()));
+    if granted && in_scope {
+        return Decision::Allowed;
+    }
+    let concerned = principal.grants.iter().any(|grant| grant.workspace.is_none() || grant.workspace == workspace);
+    if workspace.is_some() && !concerned { Decision::Hidden } else { Decision::Forbidden }
+}
+
+/// Which workspaces `principal` may do this to: all, or only those. None at all where the list is empty.
+pub fn within(principal: &Principal, permission: Permission) -> Option<Vec<WorkspaceId>> {
+    if decide(principal, permission, None) == Decision::Allowed {
+        return None;
+    }
+    let workspaces = principal.grants.iter().filter_map(|grant| grant.workspace);
+    Some(workspaces.filter(|id| decide(principal, permission, Some(*id)) == Decision::Allowed).collect())
+}
+
+/// Whether a scope, `workspace.read` or `workspace.*`, covers a permission.
+pub fn covers(scope: &str, permission: &str) -> bool {
+    scope == permission
+        || scope.strip_suffix('*').is_some_and(|prefix| prefix.ends_with('.') && permission.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::Grant;
+
+    fn principal(role: Role, workspace: Option<WorkspaceId>, scopes: &[&str]) -> Principal {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        Principal { actor: "token:t".into(), grants: vec![Grant { role, workspace }], scopes }
+    }
+
+    #[test]
+    fn roles_count_only_where_they_were_granted() {
+        let (ours, theirs) = (WorkspaceId::new(), WorkspaceId::new());
+        let owner = principal(Owner, Some(ours), &[]);
+        assert_eq!(decide(&owner, Permission::WorkspaceDelete, Some(ours)), Decision::Allowed);
+        assert_eq!(decide(&owner, Permission::WorkspaceDelete, Some(theirs)), Decision::Hidden);
+        assert_eq!(decide(&owner, Permission::WorkspaceCreate, None), Decision::Forbidden);
+        assert_eq!(decide(&owner, Permission::WorkflowOperate, Some(ours)), Decision::Forbidden);
+        let support = principal(Support, None, &[]);
+        assert_eq!(decide(&support, Permission::WorkspaceRead, Some(theirs)), Decision::Allowed);
+        assert_eq!(decide(&support, Permission::WorkspaceChange, Some(theirs)), Decision::Forbidden);
+        // A workspace's role is none in the platform, whatever it is called.
+        let odd = principal(Operator, Some(ours), &[]);
+        assert_eq!(decide(&odd, Permission::WorkspaceRead, Some(ours)), Decision::Forbidden);
+        assert_eq!(within(&owner, Permission::WorkspaceRead), Some(vec![ours]));
+        assert_eq!(within(&support, Permission::WorkspaceRead), None);
+        assert_eq!(within(&owner, Permission::AuditRead), Some(Vec::new()));
+    }
+
+    #[test]
+    fn scopes_take_away_and_never_give() {
+        let reader = principal(Operator, None, &["workspace.read", "workflow.*"]);
+        let may = |permission| decide(&reader, permission, None) == Decision::Allowed;
+        assert!(may(Permission::WorkspaceRead) && may(Permission::WorkflowRead) && may(Permission::WorkflowOperate));
+        assert!(!may(Permission::WorkspaceDelete) && !may(Permission::AuditRead));
+        let member = principal(Member, Some(WorkspaceId::new()), &["audit.read"]);
+        assert_eq!(decide(&member, Permission::AuditRead, None), Decision::Forbidden);
+        assert!(!covers("*", "audit.read") && !covers("audit", "audit.read") && !covers("audit.", "audit.read"));
+    }
+
+    #[test]
+    fn every_permission_is_the_operators_and_has_its_row_in_the_table() {
+        let table = include_str!("policy.rs");
+        for permission in Permission::ALL {
+            assert!(permission.roles().0.contains(&Operator));
+            let (platform, within) = permission.roles();
+            let names = |roles: &[Role]| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
+            let row = table
+                .lines()
+                .find(|line| line.starts_with("//! |") && line.contains(&format!("`{}`", permission.name())));
+            let row = row.unwrap_or_else(|| panic!("{} has no row", permission.name()));
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            assert_eq!((cells[2], cells[3]), (names(platform).as_str(), names(within).as_str()), "{row}");
+        }
+    }
+}

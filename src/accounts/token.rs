@@ -1,0 +1,134 @@
+//! Tokens of operators and machines: shown once, kept as hashes.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::digest::CtOutput;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{Grant, Principal};
+use crate::audit::Entry;
+use crate::clock::Timestamp;
+use crate::id::{TokenId, WorkspaceId};
+use crate::store::{Role, Store, TokenRecord, Tx};
+use crate::{Error, Result};
+
+/// What tokens begin with, so that those who search for leaked secrets know one.
+const PREFIX: &str = "stead_";
+/// The longest name.
+const NAME: usize = 100;
+
+/// The SHA-256 of a token. A token is random and long, so a plain hash hides it.
+#[derive(Clone)]
+pub struct TokenHash(CtOutput<Sha256>);
+
+impl TokenHash {
+    /// The hash of a token.
+    pub fn of(token: &[u8]) -> Self {
+        Self(CtOutput::new(Sha256::digest(token)))
+    }
+
+    /// Whether this is the token; takes as long for a wrong one as for the right one.
+    pub fn matches(&self, token: &[u8]) -> bool {
+        self.0 == Self::of(token).0
+    }
+}
+
+/// A token to be made.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// What people call it.
+    pub name: String,
+    /// What its holder may do.
+    pub role: Role,
+    /// In which workspace; none for the platform.
+    pub workspace: Option<WorkspaceId>,
+    /// What of that the token is for; all of it where this is empty.
+    pub scopes: Vec<String>,
+    /// When it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl NewToken {
+    /// # Errors
+    /// Fails where the role is none of the platform's, or none of a workspace's; where a scope covers nothing; and where name
+    /// or end make no sense.
+    fn check(&self, now: Timestamp) -> Result<()> {
+        let platform = matches!(self.role, Role::Operator | Role::Support);
+        if platform == self.workspace.is_some() {
+            let (role, wants) = (self.role, if platform { "no workspace" } else { "a workspace" });
+            return Err(Error::input(format!("a token of the role {role} is for {wants}")).hint(
+                "operator and support are roles of the platform; owner, admin, member and billing of a workspace",
+            ));
+        }
+        if self.name.trim().is_empty() || self.name.len() > NAME || self.name.chars().any(char::is_control) {
+            return Err(Error::input(format!("a token's name has 1 to {NAME} characters, all of them visible")));
+        }
+        for scope in &self.scopes {
+            let known = super::policy::Permission::ALL;
+            if !known.iter().any(|permission| super::policy::covers(scope, permission.name())) {
+                let names: Vec<&str> = known.iter().map(|permission| permission.name()).collect();
+                return Err(Error::input(format!("there is no scope {scope:?}"))
+                    .hint(format!("there are: {}", names.join(", "))));
+            }
+        }
+        match self.expires_at {
+            Some(end) if end <= now => Err(Error::input("the token would have ended already")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a token, in the transaction `tx`. The token itself is in the answer, and nowhere else.
+///
+/// # Errors
+/// Fails where what is asked for makes no sense.
+pub async fn issue(tx: &mut Tx, new: NewToken, actor: &str) -> Result<(TokenRecord, Zeroizing<String>)> {
+    let now = tx.now();
+    new.check(now)?;
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).map_err(|error| Error::failed(format!("the system gives no randomness: {error}")))?;
+    let token = Zeroizing::new(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)));
+    let record = TokenRecord {
+        id: TokenId::new(),
+        hash: hex::encode(Sha256::digest(token.as_bytes())),
+        name: new.name,
+        workspace_id: new.workspace,
+        role: new.role,
+        scopes: new.scopes,
+        created_by: actor.to_owned(),
+        created_at: now,
+        expires_at: new.expires_at,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    tx.insert_token(&record).await?;
+    let target = new.workspace.map_or_else(|| record.id.to_string(), |id| id.to_string());
+    let entry = Entry::new(actor, "token.create", target).detail("token", record.id.to_string());
+    entry.detail("role", record.role.as_str()).append(tx).await?;
+    Ok((record, token))
+}
+
+/// Whose token this is; none where it is nobody's, has ended or was revoked.
+///
+/// # Errors
+/// Fails where the store does.
+pub async fn find(store: &Store, token: &[u8]) -> Result<Option<Principal>> {
+    // Anything else was not made by us.
+    if !token.starts_with(PREFIX.as_bytes()) {
+        return Ok(None);
+    }
+    let hash = hex::encode(Sha256::digest(token));
+    let Some(record) = store.read().await?.token_by_hash(&hash).await? else { return Ok(None) };
+    let now = store.clock().now();
+    if record.revoked_at.is_some() || record.expires_at.is_some_and(|end| end <= now) {
+        return Ok(None);
+    }
+    // To the minute, so that reading is not writing.
+    if record.last_used_at.is_none_or(|used| now - used > chrono::TimeDelta::minutes(1)) {
+        let id = record.id;
+        store.write(move |tx| Box::pin(async move { tx.touch_token(id).await })).await?;
+    }
+    let grants = vec![Grant { role: record.role, workspace: record.workspace_id }];
+    Ok(Some(Principal { actor: format!("token:{}", record.id), grants, scopes: record.scopes }))
+}

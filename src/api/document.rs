@@ -1,0 +1,62 @@
+//! The API's own description: OpenAPI 3.1, made from the handlers.
+
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
+use utoipa::{Modify, OpenApi as _};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{App, health, nodes, tokens, workflows, workspaces};
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Stead",
+        description = "The control API: metadata of workspaces and nodes, and the durable work on them. \
+                       Errors are problem details (RFC 9457); lists go page by page; `x-permission` names what a caller needs.",
+    ),
+    tags(
+        (name = "workspaces", description = "Customers' tenancies"),
+        (name = "nodes", description = "The machines that serve workspaces"),
+        (name = "workflows", description = "Durable work"),
+        (name = "tokens", description = "Tokens of operators and machines"),
+        (name = "health", description = "For load balancers and monitoring"),
+    ),
+    modifiers(&Bearer),
+)]
+struct Base;
+
+/// A token, for everything under `/v1`.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_with(Components::new);
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The routes with their description.
+pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
+    let v1 = OpenApiRouter::new()
+        .merge(workspaces::routes())
+        .merge(nodes::routes())
+        .merge(workflows::routes())
+        .merge(tokens::routes());
+    let (v1, mut under_v1) = v1.split_for_parts();
+    let (open, mut document) = OpenApiRouter::with_openapi(Base::openapi()).merge(health::routes()).split_for_parts();
+    document.info.version = crate::VERSION.to_owned();
+    document.info.license = None;
+    document.info.contact = None;
+    let paths = std::mem::take(&mut under_v1.paths.paths);
+    document.merge(under_v1);
+    for (path, mut item) in paths {
+        let operations =
+            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
+        for operation in operations {
+            operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+        }
+        document.paths.paths.insert(format!("/v1{path}"), item);
+    }
+    (open, v1, document)
+}

@@ -1,0 +1,79 @@
+//! What stands in front of all requests: an id, limits, an answer in any case.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+
+use super::limits::client;
+use super::{App, Problem};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The request's id, which the logs and the audit log name.
+#[derive(Debug, Clone)]
+pub(super) struct RequestId(pub(super) String);
+
+/// Gives every request its id and its limits, and turns a panic into an answer.
+pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let (method, path, begun) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
+    let mut response = match admit(&app, &request) {
+        Ok(()) => {
+            let timeout = Duration::from_secs(u64::from(app.http().timeout_seconds));
+            match tokio::time::timeout(timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(_)) => {
+                    tracing::error!(?id, "a request's handler panicked");
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    Problem::new(status, "internal", "the request failed inside Stead").into_response()
+                }
+                Err(_) => {
+                    let detail = format!("no answer within {} s", timeout.as_secs());
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(2).into_response()
+                }
+            }
+        }
+        Err(problem) => problem.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id.clone());
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    tracing::info!(?id, %method, path, status = response.status().as_u16(), elapsed = ?begun.elapsed(), "request");
+    response
+}
+
+fn admit(app: &App, request: &Request) -> Result<(), Problem> {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        app.limiter().address(client(peer.ip(), request.headers(), &app.http().trusted_proxies))?;
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let announced = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let most = u64::from(app.http().body_kib) << 10;
+    match announced {
+        Some(length) if length > most => Err(too_large(most)),
+        _ => Ok(()),
+    }
+}
+
+/// What to say of a body that is too long, in bytes.
+pub(super) fn too_large(most: u64) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("a body may have {most} bytes at most"))
+}
+
+/// The caller's request id where it is a plain word, so that it cannot break a log; otherwise a new one.
+fn request_id(request: &Request) -> HeaderValue {
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+    match request.headers().get(REQUEST_ID) {
+        Some(id) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(plain) => id.clone(),
+        _ => HeaderValue::try_from(uuid::Uuid::now_v7().to_string())
+            .expect("a UUID consists of characters that headers may have"),
+    }
+}

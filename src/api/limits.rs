@@ -1,0 +1,124 @@
+//! How often one may ask: the generic cell rate algorithm, for each address and each caller. In memory: with several programs
+//! each counts for itself.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
+
+use super::Problem;
+use crate::config::control::Limits;
+
+/// When more keys than this are remembered, those that have not asked for long are forgotten.
+const MANY: usize = 10_000;
+
+pub(super) struct Limiter {
+    by_address: DefaultKeyedRateLimiter<IpAddr>,
+    by_caller: DefaultKeyedRateLimiter<String>,
+}
+
+impl Limiter {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let quota = |per_minute: u32| Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
+        Self {
+            by_address: RateLimiter::keyed(quota(limits.per_address)),
+            by_caller: RateLimiter::keyed(quota(limits.per_token)),
+        }
+    }
+
+    /// Counts a request from an address. Of IPv6 a customer has a whole /64.
+    pub(super) fn address(&self, address: IpAddr) -> Result<(), Problem> {
+        let address = match address {
+            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+                Some(v4) => IpAddr::V4(v4),
+                None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
+            },
+            v4 @ IpAddr::V4(_) => v4,
+        };
+        if self.by_address.len() > MANY {
+            self.by_address.retain_recent();
+        }
+        self.by_address
+            .check_key(&address)
+            .map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
+    }
+
+    /// Counts a request of a caller.
+    pub(super) fn caller(&self, actor: &str) -> Result<(), Problem> {
+        if self.by_caller.len() > MANY {
+            self.by_caller.retain_recent();
+        }
+        let checked = self.by_caller.check_key(&actor.to_owned());
+        checked.map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
+    }
+}
+
+fn too_many(wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + 1;
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "that was too many requests in a short time")
+        .hint(format!("try again in {seconds} s"))
+        .retry_after(seconds)
+}
+
+/// Whose request it is: the peer's, or, where the peer is a proxy that is trusted, whoever that says. What stands further left
+/// in the header, anybody may have written.
+pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
+    let mut client = peer;
+    let said = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let said: Vec<&str> = said.flat_map(|value| value.split(',')).collect();
+    for hop in said.iter().rev() {
+        if !is_trusted(&client) {
+            break;
+        }
+        let Ok(hop) = hop.trim().parse() else { break };
+        client = hop;
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let trusted = ["10.0.0.0/8".parse::<IpNet>().unwrap()];
+        let said = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", text.parse().unwrap());
+            headers
+        };
+        let forged = said("1.2.3.4");
+        assert_eq!(client(address("192.0.2.1"), &forged, &trusted), address("192.0.2.1"), "nobody's proxy");
+        assert_eq!(client(address("10.0.0.1"), &forged, &trusted), address("1.2.3.4"));
+        let chain = said("9.9.9.9, 1.2.3.4, 10.0.0.2");
+        assert_eq!(
+            client(address("10.0.0.1"), &chain, &trusted),
+            address("1.2.3.4"),
+            "the first that nobody vouches for"
+        );
+        assert_eq!(client(address("10.0.0.1"), &said("garbage"), &trusted), address("10.0.0.1"));
+        assert_eq!(client(address("10.0.0.1"), &forged, &[]), address("10.0.0.1"));
+    }
+
+    #[test]
+    fn who_asks_too_often_is_told_when_to_ask_again() {
+        let limiter = Limiter::new(&Limits { per_address: 2, per_token: 1 });
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for of_one_customer in ["2001:db8::1", "2001:db8::2"] {
+            limiter.address(address(of_one_customer)).unwrap();
+        }
+        let problem = limiter.address(address("2001:db8::3")).unwrap_err();
+        assert_eq!((problem.status, problem.kind.as_str()), (429, "/problems/too-many-requests"));
+        limiter.address(address("2001:db8:0:1::1")).unwrap();
+        limiter.caller("token:a").unwrap();
+        limiter.caller("token:a").unwrap_err();
+        limiter.caller("token:b").unwrap();
+    }
+}

@@ -1,0 +1,135 @@
+//! Tokens of operators and machines.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::caller::Caller;
+use super::extract::{Body, Path};
+use super::once::{Created, once};
+use super::page::Page;
+use super::views::TokenView;
+use super::{App, Problem};
+use crate::Error;
+use crate::accounts::policy::Permission;
+use crate::accounts::{NewToken, issue};
+use crate::clock::Timestamp;
+use crate::id::{TokenId, WorkspaceId};
+use crate::store::Role;
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
+}
+
+/// A token to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct New {
+    /// What people call it.
+    #[schema(min_length = 1, max_length = 100, example = "billing service")]
+    name: String,
+    /// `operator` or `support`; of a workspace `owner`, `admin`, `member` or `billing`.
+    #[schema(value_type = String, example = "support")]
+    role: Role,
+    /// The workspace that it is for.
+    #[schema(value_type = Option<String>)]
+    workspace_id: Option<WorkspaceId>,
+    /// What of that it is for: permissions, as `workspace.read` or `workflow.*`; all of it where this is empty.
+    #[serde(default)]
+    scopes: Vec<String>,
+    /// When it ends.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+/// A token that was made. The token itself is shown here and never again.
+#[derive(Debug, Serialize, ToSchema)]
+struct NewTokenView {
+    #[serde(flatten)]
+    record: TokenView,
+    /// The token; not in an answer that is given again.
+    token: Option<String>,
+}
+
+/// Lists the platform's tokens, without the tokens
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    tag = "tokens",
+    responses((status = 200, body = Page<TokenView>), (status = "default", body = Problem)),
+    extensions(("x-permission" = json!("token.read"))),
+)]
+async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<Page<TokenView>>, Problem> {
+    caller.may(&app, Permission::TokenRead, None).await?;
+    let tokens = app.store().read().await?.tokens(None).await?;
+    Ok(Json(Page { items: tokens.into_iter().map(TokenView::from).collect(), next: None }))
+}
+
+/// Makes a token; only this answer shows it
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same request with the same key gives the same answer")),
+    request_body = New,
+    responses((status = 201, body = NewTokenView), (status = "default", body = Problem)),
+    extensions(("x-permission" = json!("token.manage"))),
+)]
+async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.may(&app, Permission::TokenManage, None).await?;
+    let New { name, role, workspace_id, scopes, expires_at } = body.json()?;
+    let new = NewToken { name, role, workspace: workspace_id, scopes, expires_at };
+    let actor = caller.actor().to_owned();
+    let created = once(&app, &caller, &headers, body.hash, move |tx| {
+        Box::pin(async move {
+            if let Some(id) = new.workspace
+                && tx.workspace(id).await?.is_none()
+            {
+                return Err(Error::input(format!("there is no workspace {id}")));
+            }
+            let (record, token) = issue(tx, new, &actor).await?;
+            Ok(Created::new(StatusCode::CREATED, &TokenView::from(record))?.showing("token", token))
+        })
+    });
+    created.await
+}
+
+/// Revokes a token, from this moment on
+#[utoipa::path(
+    delete,
+    path = "/tokens/{id}",
+    tag = "tokens",
+    params(("id" = String, Path, description = "The token's id")),
+    responses((status = 204), (status = "default", body = Problem)),
+    extensions(("x-permission" = json!("token.manage"))),
+)]
+async fn revoke(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<TokenId>,
+) -> Result<StatusCode, Problem> {
+    caller.may(&app, Permission::TokenManage, None).await?;
+    let revoked = app.store().write(move |tx| {
+        Box::pin(async move {
+            let revoked = tx.revoke_token(id).await?;
+            if revoked {
+                caller.entry("token.revoke", id.to_string()).append(tx).await?;
+            }
+            Ok(revoked)
+        })
+    });
+    match revoked.await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found(format!("there is no token {id} that is in use"))),
+    }
+}

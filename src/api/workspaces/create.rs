@@ -1,0 +1,126 @@
+//! `POST /v1/workspaces`.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::Begun;
+use crate::accounts::policy::Permission;
+use crate::api::app::placement;
+use crate::api::caller::Caller;
+use crate::api::extract::Body;
+use crate::api::once::{Created, once};
+use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::api::{App, Problem};
+use crate::fleet::{ProviderKind, name};
+use crate::id::WorkflowId;
+use crate::store::{ManagedBy, Tx, Workspace};
+use crate::workflow::flows::{Desired, Params, provision};
+use crate::{Error, Result};
+
+/// The longest name.
+pub(super) const NAME: usize = 100;
+
+/// A workspace to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct New {
+    /// Its name in DNS: a label of lower-case letters, digits and hyphens.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", example = "acme")]
+    slug: String,
+    /// One of the fleet's tiers.
+    #[schema(example = "starter")]
+    tier: String,
+    /// What people call it.
+    #[schema(max_length = 100)]
+    name: Option<String>,
+}
+
+/// Makes a workspace, and begins to make its node
+#[utoipa::path(
+    post,
+    path = "/workspaces",
+    tag = "workspaces",
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same request with the same key gives the same answer")),
+    request_body = New,
+    responses(
+        (status = 202, body = Begun, headers(("Location" = String))),
+        (status = 409, description = "The slug is taken", body = Problem),
+        (status = "default", body = Problem),
+    ),
+    extensions(("x-permission" = json!("workspace.create"))),
+)]
+pub(super) async fn create(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.may(&app, Permission::WorkspaceCreate, None).await?;
+    let new: New = body.json()?;
+    name::check_slug(&new.slug)?;
+    check_name(new.name.as_deref())?;
+    let (revision, desired) = app.desired().await?;
+    let kind = made_at(&desired, &new.slug, &new.tier)?;
+    let (engine, asker) = (app.engine().clone(), caller.clone());
+    let create = once(&app, &caller, &headers, body.hash, move |tx| {
+        Box::pin(async move {
+            let mut workspace = Workspace::new(new.slug, new.tier, ManagedBy::Api, tx.now());
+            workspace.name = new.name;
+            workspace.revision_id = Some(revision.id);
+            tx.insert_workspace(&workspace).await?;
+            let params = to_value(&Params::of(&workspace, asker.actor()))?;
+            let (subject, placement) = (workspace.id.to_string(), placement(None, kind));
+            let workflow =
+                engine.enqueue_in(tx, provision::KIND, &subject, params, Some(revision.id), placement).await?;
+            asker.entry("workspace.create", &subject).detail("slug", workspace.slug.as_str()).append(tx).await?;
+            begun(tx, workspace, workflow).await
+        })
+    });
+    let answer = create.await?;
+    app.store().tell_of_work();
+    Ok(answer)
+}
+
+/// The answer: the workspace, and the workflow to watch.
+pub(super) async fn begun(tx: &mut Tx, workspace: Workspace, workflow: WorkflowId) -> Result<Created> {
+    let location = format!("/v1/workspaces/{}", workspace.id);
+    let node = tx.node_of(workspace.id).await?;
+    let workflow = tx.workflow(workflow).await?.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
+    let begun =
+        Begun { workspace: WorkspaceView::new(workspace, node), workflow: WorkflowView::new(workflow, Vec::new()) };
+    Ok(Created::new(StatusCode::ACCEPTED, &begun)?.at(location))
+}
+
+pub(super) fn to_value(params: &Params) -> Result<serde_json::Value> {
+    serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))
+}
+
+/// Refuses a name that no list could show.
+pub(super) fn check_name(name: Option<&str>) -> Result<()> {
+    match name {
+        Some(name) if name.trim().is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) => {
+            Err(Error::input(format!("a name has 1 to {NAME} characters, all of them visible")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The kind of provider where the workspace's node is made.
+fn made_at(desired: &Desired, slug: &str, tier: &str) -> Result<ProviderKind> {
+    if desired.fleet.workspace(slug).is_some() {
+        return Err(Error::conflict(format!("the fleet's files declare a workspace {slug:?}"))
+            .hint("choose another slug: files and API share one namespace"));
+    }
+    let workspace = desired.workspace_in(slug, tier, Vec::new())?;
+    match desired.fleet.provider(&workspace).map(|provider| provider.kind) {
+        Some(ProviderKind::Ssh) | None => {
+            Err(Error::input(format!("nodes of the tier {tier:?} are machines that people bring"))
+                .hint("declare such a workspace in the fleet's files"))
+        }
+        Some(kind) => Ok(kind),
+    }
+}

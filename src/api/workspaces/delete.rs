@@ -1,0 +1,83 @@
+//! `DELETE /v1/workspaces/{id}`.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::create::to_value;
+use super::{Begun, missing};
+use crate::accounts::policy::Permission;
+use crate::api::app::placement;
+use crate::api::caller::Caller;
+use crate::api::conditional::Expected;
+use crate::api::extract::Path;
+use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::api::{App, Problem};
+use crate::fleet::ProviderKind;
+use crate::id::WorkspaceId;
+use crate::store::{ManagedBy, Placement, WorkspaceState};
+use crate::workflow::flows::{Params, deprovision};
+use crate::{Error, Result};
+
+/// Ends a workspace: its node is wiped and destroyed, and its slug is free again
+#[utoipa::path(
+    delete,
+    path = "/workspaces/{id}",
+    tag = "workspaces",
+    params(
+        ("id" = String, Path, description = "The workspace's id"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of what you have read"),
+    ),
+    responses(
+        (status = 202, body = Begun),
+        (status = 409, description = "The fleet's files declare it", body = Problem),
+        (status = 412, description = "It was changed meanwhile", body = Problem),
+        (status = "default", body = Problem),
+    ),
+    extensions(("x-permission" = json!("workspace.delete"))),
+)]
+pub(super) async fn delete(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<WorkspaceId>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.may(&app, Permission::WorkspaceDelete, Some(id)).await?;
+    let expected = Expected::read(&headers)?.unwrap_or(Expected::Any);
+    let engine = app.engine().clone();
+    let deleted = app.store().write(move |tx| {
+        Box::pin(async move {
+            let found = tx.workspace(id).await?.filter(|workspace| workspace.state != WorkspaceState::Gone);
+            let Some(mut workspace) = found else { return Ok(Err(missing(id))) };
+            if let Err(problem) = expected.check(workspace.version) {
+                return Ok(Err(problem));
+            }
+            if workspace.managed_by == ManagedBy::Files {
+                return Err(Error::conflict("the fleet's files declare this workspace")
+                    .hint("take it out of the files, and run `stead down` for it"));
+            }
+            let node = tx.node_of(id).await?;
+            let params = to_value(&Params { ends: true, ..Params::of(&workspace, caller.actor()) })?;
+            let placement = match &node {
+                Some(node) => placement(Some(node), ProviderKind::Local),
+                None => Placement::default(),
+            };
+            let (subject, revision) = (id.to_string(), workspace.revision_id);
+            let workflow = engine.enqueue_in(tx, deprovision::KIND, &subject, params, revision, placement).await?;
+            if workspace.state != WorkspaceState::Deprovisioning {
+                workspace.state = WorkspaceState::Deprovisioning;
+                tx.update_workspace(&workspace).await?;
+                caller.entry("workspace.delete", subject).append(tx).await?;
+            }
+            let workspace = tx.workspace(id).await?.unwrap_or(workspace);
+            let workflow = tx.workflow(workflow).await?;
+            let workflow = workflow.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
+            let workflow = WorkflowView::new(workflow, Vec::new());
+            Ok(Ok(Begun { workspace: WorkspaceView::new(workspace, node), workflow }))
+        })
+    });
+    let begun = deleted.await??;
+    app.store().tell_of_work();
+    Ok((StatusCode::ACCEPTED, axum::Json(begun)).into_response())
+}

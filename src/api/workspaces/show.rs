@@ -1,0 +1,34 @@
+//! `GET /v1/workspaces/{id}`.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::{missing, tagged};
+use crate::accounts::policy::Permission;
+use crate::api::caller::Caller;
+use crate::api::extract::Path;
+use crate::api::views::WorkspaceView;
+use crate::api::{App, Problem};
+use crate::id::WorkspaceId;
+
+/// Shows a workspace with its node
+#[utoipa::path(
+    get,
+    path = "/workspaces/{id}",
+    tag = "workspaces",
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 200, body = WorkspaceView, headers(("ETag" = String))), (status = "default", body = Problem)),
+    extensions(("x-permission" = json!("workspace.read"))),
+)]
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<WorkspaceId>,
+) -> Result<Response, Problem> {
+    caller.may(&app, Permission::WorkspaceRead, Some(id)).await?;
+    let mut reader = app.store().read().await?;
+    let workspace = reader.workspace(id).await?.ok_or_else(|| missing(id))?;
+    let node = reader.node_of(id).await?;
+    Ok(tagged(workspace, node))
+}

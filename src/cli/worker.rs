@@ -1,0 +1,86 @@
+//! `stead worker`: runs workflows as they come.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::control::{Control, ControlArgs};
+use super::env::Env;
+use super::work::stop_on_signals;
+use crate::store::Ability;
+use crate::workflow::flows::{self, Platform};
+use crate::workflow::{Engine, Event, EventState, Worker};
+use crate::{Error, Result};
+
+/// Runs the control plane's workflows, beside any number of others on any number of machines
+///
+/// Needs PostgreSQL: with the embedded store `stead serve` runs workflows by itself. Run it as root where it is to make local
+/// nodes, with the fleet's keys in the state folder's .stead/keys. The first Ctrl-C hands over what is under way.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// The most workflows at once (worker.concurrency)
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
+    /// This host's name among workers (worker.host) [default: the machine's]
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+}
+
+/// What is said at the first Ctrl-C.
+const HANDING_OVER: &str = "Handing over after the steps under way; press Ctrl-C again to stop at once.";
+
+/// Runs the command.
+///
+/// # Errors
+/// Fails where the database or the fleet's keys cannot be reached.
+pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    let flags = [("worker.concurrency", args.concurrency.map(|n| n.to_string())), ("worker.host", args.host.clone())];
+    let layers = args.control.layers(&flags)?;
+    env.log(&layers.control.log);
+    if layers.control.database.url.is_none() {
+        return Err(Error::input("the embedded store has one program that works on it")
+            .hint("`stead serve` runs its workflows by itself")
+            .hint("or name a PostgreSQL database with --database"));
+    }
+    let control = env.control(layers).await?;
+    let stop = stop_on_signals(env.printer, HANDING_OVER)?;
+    let worker = worker(env, &control, stop)?;
+    env.printer.say(format_args!("Working on the store {}. Ctrl-C hands over and ends.", control.store.place()));
+    let ready = serde_json::json!({"store": control.store.place(), "host": control.layers.control.worker.host_name()});
+    env.printer.data(&ready, "")?;
+    worker.run().await?;
+    control.store.close().await;
+    Ok(())
+}
+
+/// The worker of this program.
+///
+/// # Errors
+/// Fails where the fleet's keys are not here.
+pub(super) fn worker(env: &Env, control: &Control, stop: CancellationToken) -> Result<Worker<Platform>> {
+    let settings = &control.layers.control.worker;
+    let platform = Arc::new(control.platform(env)?);
+    let observer = Arc::new(|event: Event| log(&event));
+    let engine = Engine::new(control.store.clone(), platform, flows::registry(), observer, "worker");
+    let engine = engine.with_cancellation(stop).with_patience();
+    #[cfg(debug_assertions)]
+    let engine = engine.with_fault(env.config.fault.as_deref().map(str::parse).transpose()?);
+    let abilities = if settings.local.unwrap_or(env.config.root) { vec![Ability::Local] } else { Vec::new() };
+    let concurrency = usize::try_from(settings.concurrency).unwrap_or(usize::MAX);
+    Ok(Worker::new(engine, settings.host_name(), abilities, concurrency))
+}
+
+fn log(event: &Event) {
+    let Event { workflow, kind, subject, step, message, elapsed, .. } = event;
+    match event.state {
+        EventState::Progress | EventState::Task => {
+            tracing::debug!(%workflow, kind, subject, step, message, "progress");
+        }
+        EventState::Failed | EventState::Parked | EventState::Retrying => {
+            tracing::warn!(%workflow, kind, subject, step, message, state = ?event.state, ?elapsed, "workflow");
+        }
+        state => tracing::info!(%workflow, kind, subject, step, ?state, ?elapsed, "workflow"),
+    }
+}

@@ -1,0 +1,132 @@
+//! Settings of the control plane (`serve`, `worker`, `migrate`), one struct per concern.
+//!
+//! The defaults, then the file, then the environment, then flags: what comes later goes before. [`super::layers`] reads them.
+
+use std::net::SocketAddr;
+
+use camino::Utf8PathBuf;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// All settings of the control plane.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// Where the records are.
+    pub database: Database,
+    /// What lies on this machine.
+    pub state: State,
+    /// How the API is served.
+    pub http: Http,
+    /// How often one may ask.
+    pub limits: Limits,
+    /// How workflows are run.
+    pub worker: Worker,
+    /// How logs are written.
+    pub log: Log,
+}
+
+/// Where the records are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// A PostgreSQL URL (<https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>); without one, the
+    /// embedded store in the fleet's folder.
+    pub url: Option<String>,
+    /// A file that holds the password, where the URL names none and `.pgpass` does not either.
+    pub password_file: Option<Utf8PathBuf>,
+}
+
+/// What lies on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct State {
+    /// The folder whose `.stead` holds keys, local nodes, and blobs that were used here; without it, the fleet's folder.
+    pub dir: Option<Utf8PathBuf>,
+}
+
+/// How the API is served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// The address and port to listen on; port 0 takes any that is free.
+    pub listen: SocketAddr,
+    /// Whose `X-Forwarded-For` is believed: the proxies in front. None by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a request may take, in seconds.
+    pub timeout_seconds: u32,
+    /// The longest body, in KiB.
+    pub body_kib: u32,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7380)),
+            trusted_proxies: Vec::new(),
+            timeout_seconds: 10,
+            body_kib: 64,
+        }
+    }
+}
+
+/// How often one may ask, in requests a minute; a burst of as many is let through.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// From one address.
+    pub per_address: u32,
+    /// With one token.
+    pub per_token: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { per_address: 1200, per_token: 1200 }
+    }
+}
+
+/// How workflows are run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// The most workflows at once.
+    pub concurrency: u32,
+    /// This host's name among workers; without it, the machine's.
+    pub host: Option<String>,
+    /// Whether nodes may be made on this host; without it, wherever the worker runs as root.
+    pub local: Option<bool>,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { concurrency: 8, host: None, local: None }
+    }
+}
+
+impl Worker {
+    /// This host's name among workers.
+    pub fn host_name(&self) -> String {
+        let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.host.clone().unwrap_or_else(machine)
+    }
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// As text, or one JSON object a line.
+    pub format: LogFormat,
+}
+
+/// The form of logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For collectors.
+    Json,
+}

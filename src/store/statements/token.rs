@@ -1,0 +1,80 @@
+//! Statements for tokens.
+
+use sqlx::types::Json;
+
+use crate::Result;
+use crate::id::{TokenId, WorkspaceId};
+use crate::store::{Reader, TokenRecord, Tx};
+
+impl Reader {
+    /// The token with this hash, ended or not.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn token_by_hash(&mut self, hash: &str) -> Result<Option<TokenRecord>> {
+        optional!(self, "reading a token", "SELECT * FROM tokens WHERE hash = $1", hash)
+    }
+
+    /// The tokens of a workspace, or those for the platform, in the order of their making.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn tokens(&mut self, workspace: Option<WorkspaceId>) -> Result<Vec<TokenRecord>> {
+        all!(
+            self,
+            "reading the tokens",
+            "SELECT * FROM tokens WHERE workspace_id = $1 OR ($1 IS NULL AND workspace_id IS NULL) ORDER BY id",
+            workspace,
+        )
+    }
+}
+
+impl Tx {
+    /// Records a new token.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn insert_token(&mut self, token: &TokenRecord) -> Result<()> {
+        execute!(
+            self,
+            "recording a token",
+            "INSERT INTO tokens (id, hash, name, workspace_id, role, scopes, created_by, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            token.id,
+            &token.hash,
+            &token.name,
+            token.workspace_id,
+            token.role,
+            Json(&token.scopes),
+            &token.created_by,
+            token.created_at,
+            token.expires_at,
+        )
+        .map(drop)
+    }
+
+    /// Ends a token; whether there was one that had not ended.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn revoke_token(&mut self, id: TokenId) -> Result<bool> {
+        let now = self.now();
+        execute!(
+            self,
+            "revoking a token",
+            "UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL",
+            now,
+            id,
+        )
+        .map(|rows| rows == 1)
+    }
+
+    /// Writes down that a token was used.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn touch_token(&mut self, id: TokenId) -> Result<()> {
+        let now = self.now();
+        execute!(self, "writing a token", "UPDATE tokens SET last_used_at = $1 WHERE id = $2", now, id).map(drop)
+    }
+}

@@ -1,0 +1,59 @@
+//! What is declared for a workflow's workspace: by the fleet's files, or, for one that came through the API, by its tier alone.
+
+use std::sync::Arc;
+
+use super::{Desired, Params, Platform};
+use crate::fleet::{Tier, Vars, Workspace};
+use crate::workflow::StepCx;
+use crate::{Error, Result};
+
+/// What is declared for a workspace at a revision.
+pub(super) struct Declared {
+    /// The revision.
+    pub(super) desired: Arc<Desired>,
+    /// The workspace.
+    pub(super) workspace: Workspace,
+}
+
+impl Declared {
+    /// What is declared for the workflow's workspace. The secrets of one that came through the API are those that were given
+    /// for it.
+    pub(super) async fn of(cx: &StepCx<'_, Platform>, params: &Params) -> Result<Self> {
+        let desired = cx.context().desired(cx.store(), cx.revision()).await?;
+        let Some(tier) = &params.tier else {
+            let workspace = desired.workspace(&params.slug)?.0.clone();
+            return Ok(Self { desired, workspace });
+        };
+        let given = cx.store().read().await?.secrets(params.workspace).await?;
+        let secrets = given.into_iter().filter(|secret| secret.node_id.is_some()).map(|secret| secret.name).collect();
+        let workspace = desired.workspace_in(&params.slug, tier, secrets)?;
+        Ok(Self { desired, workspace })
+    }
+
+    /// Its tier.
+    pub(super) fn tier(&self) -> Result<&Tier> {
+        let tier = self.desired.fleet.tier(&self.workspace);
+        tier.ok_or_else(|| Error::failed(format!("no tier is called {:?}", self.workspace.tier)))
+    }
+}
+
+impl Desired {
+    /// A workspace that no file declares: as its tier is, without anything of its own.
+    ///
+    /// # Errors
+    /// Fails where the revision has no such tier, or nodes of the tier's provider are machines that people bring.
+    pub fn workspace_in(&self, slug: &str, tier: &str, secrets: Vec<String>) -> Result<Workspace> {
+        let found = self.fleet.tiers.get(tier).ok_or_else(|| {
+            let names: Vec<&str> = self.fleet.tiers.keys().map(String::as_str).collect();
+            Error::input(format!("there is no tier {tier:?}")).hint(format!("there are: {}", names.join(", ")))
+        })?;
+        Ok(Workspace {
+            slug: slug.to_owned(),
+            tier: tier.to_owned(),
+            provider: found.provider.clone(),
+            vars: Vars::new(),
+            secrets,
+            machine: None,
+        })
+    }
+}

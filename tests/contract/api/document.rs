@@ -1,0 +1,107 @@
+//! The API's description is what is committed, and every operation in it is guarded as it says.
+
+use serde_json::{Value, json};
+use stead::accounts::policy::Permission;
+
+use super::{Api, ROOT};
+use crate::{Kind, both};
+
+both!(every_operation_is_refused_to_whoever_lacks_its_permission);
+
+const COMMITTED: &str = "docs/openapi.json";
+
+#[test]
+fn the_committed_description_is_what_is_served() {
+    let served = stead::api::openapi().unwrap();
+    if std::env::var_os("UPDATE_CASES").is_some() {
+        std::fs::write(COMMITTED, &served).unwrap();
+    }
+    let committed = std::fs::read_to_string(COMMITTED).unwrap_or_default();
+    assert!(committed == served, "{COMMITTED} is not what is served; UPDATE_CASES=1 writes it");
+    let document: Value = serde_json::from_str(&served).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
+/// Every operation: method, path, permission.
+fn operations(document: &Value) -> Vec<(String, String, Option<String>)> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let permission =
+                operation.get("x-permission").unwrap_or_else(|| panic!("{method} {path} names no permission"));
+            found.push((method.to_uppercase(), path.clone(), permission.as_str().map(str::to_owned)));
+        }
+    }
+    found
+}
+
+async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) {
+    let api = Api::start(kind).await;
+    let (ours, theirs) = (api.workspace("ours").await, api.workspace("theirs").await);
+    let workflow = {
+        let list = api.ask(ROOT, &format!("GET /v1/workflows?subject={ours}"), "").await.json();
+        list["items"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let mut tokens = Vec::new();
+    for role in ["operator", "support"] {
+        tokens.push((role, None, api.token(json!({"name": role, "role": role})).await));
+    }
+    for role in ["owner", "admin", "member", "billing"] {
+        for workspace in [&ours, &theirs] {
+            let token = api.token(json!({"name": role, "role": role, "workspace_id": workspace})).await;
+            tokens.push((role, Some(workspace == &ours), token));
+        }
+    }
+    let document = api.raw("GET /openapi.json", "").await.json();
+    let operations = operations(&document);
+    assert!(operations.len() >= 14, "{operations:?}");
+    for (method, path, permission) in operations {
+        let filled = match path.split('/').nth(2) {
+            Some("workspaces") => path.replace("{id}", &ours),
+            Some("workflows") => path.replace("{id}", &workflow),
+            Some("nodes") => path.replace("{id}", "nd_00000000000000000000000000"),
+            _ => path.replace("{id}", "tk_00000000000000000000000000"),
+        };
+        assert!(!filled.contains('{'), "the test does not know what to put into {path}");
+        let request = format!("{method} {filled}");
+        let anonymous = api.raw(&request, "").await.status;
+        let Some(permission) = permission else {
+            assert_ne!(anonymous, 401, "{request} is open, it says");
+            continue;
+        };
+        assert_eq!(anonymous, 401, "{request}");
+        let found = Permission::ALL.into_iter().find(|known| known.name() == permission);
+        let (platform, within) = found.unwrap_or_else(|| panic!("{request}: no permission {permission}")).roles();
+        let of_one = path.starts_with("/v1/workspaces/") || path.starts_with("/v1/workflows/");
+        for (role, of_ours, token) in &tokens {
+            let named = |roles: &[stead::store::Role]| roles.iter().any(|named| named.as_str() == *role);
+            let allowed = match of_ours {
+                None => named(platform),
+                // Lists show a workspace's own.
+                Some(true) => named(within),
+                Some(false) => named(within) && !of_one,
+            };
+            // What would act for good is asked in a way that fails after the permission was looked at.
+            let answer = match method.as_str() {
+                "POST" if !filled.contains("/workflows/") => api.json(token, &request, "", &json!({"wrong": 1})).await,
+                "PATCH" => api.json(token, &request, "if-match: \"0\"\r\n", &json!({"name": "x"})).await,
+                "DELETE" => api.ask(token, &request, "if-match: \"0\"\r\n").await,
+                _ if filled.ends_with("/events") => api.head_of_stream(token, &request).await,
+                _ => api.ask(token, &request, "").await,
+            };
+            let refused = answer.status == 403 || (answer.status == 404 && answer.body.contains("there is n"));
+            let body_first = answer.status == 422 && method == "POST";
+            match (allowed, of_ours) {
+                (true, _) => assert!(
+                    answer.status != 403 && answer.status != 401,
+                    "{role} {of_ours:?} {request}: {}",
+                    answer.body
+                ),
+                (false, Some(false)) if of_one => assert_eq!(answer.status, 404, "{role} {request}: {}", answer.body),
+                (false, _) => {
+                    assert!(refused && !body_first, "{role} {of_ours:?} {request}: {} {}", answer.status, answer.body)
+                }
+            }
+        }
+    }
+}

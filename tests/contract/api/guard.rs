@@ -1,0 +1,133 @@
+//! What stands in front of all requests.
+
+use std::time::Duration;
+
+use serde_json::json;
+use stead::clock::{Clock, SystemClock};
+use stead::config::control::{Http, Limits};
+use stead::store::WorkerRecord;
+use tokio::net::TcpStream;
+
+use super::{Api, ROOT};
+use crate::{Kind, both};
+
+both!(
+    health_is_open_and_the_rest_wants_a_token,
+    it_is_ready_when_a_worker_lives,
+    errors_are_problem_details_with_a_request_id,
+    bodies_that_are_none_are_refused,
+    who_asks_too_often_waits,
+    it_stops_when_told,
+);
+
+async fn health_is_open_and_the_rest_wants_a_token(kind: Kind) {
+    let api = Api::start(kind).await;
+    let health = api.raw("GET /healthz", "").await;
+    assert_eq!((health.status, health.json()["status"].as_str()), (200, Some("ok")));
+    for path in ["/v1/workspaces", "/v1/nodes", "/v1/nothing"] {
+        let none = api.raw(&format!("GET {path}"), "").await;
+        assert_eq!((none.status, none.problem().as_str()), (401, "unauthenticated"), "{path}");
+        assert_eq!(none.header("www-authenticate").as_deref(), Some("bearer realm=\"stead\""));
+        for wrong in ["Bearer wrong", "Bearer right2", "Bearer ", "Basic right", "Bearerright", "Bearer stead_x"] {
+            let answer = api.raw(&format!("GET {path}"), &format!("authorization: {wrong}\r\n")).await;
+            assert_eq!(answer.status, 401, "{path} {wrong}");
+        }
+    }
+    assert_eq!(api.raw("GET /v1/nodes", "authorization: bearer  right\r\n").await.status, 200);
+}
+
+async fn it_is_ready_when_a_worker_lives(kind: Kind) {
+    let api = Api::start(kind).await;
+    let alone = api.raw("GET /readyz", "").await;
+    assert_eq!((alone.status, alone.problem().as_str()), (503, "unavailable"));
+    assert!(alone.header("retry-after").is_some() && alone.body.contains("no worker was seen"), "{}", alone.body);
+    let now = SystemClock.now();
+    let worker = WorkerRecord {
+        process: "p".into(),
+        host: "h".into(),
+        version: "0".into(),
+        running: 0,
+        started_at: now,
+        seen_at: now,
+    };
+    api.world.store.write(move |tx| Box::pin(async move { tx.put_worker(&worker).await })).await.unwrap();
+    assert_eq!(api.raw("GET /readyz", "").await.json(), json!({"status": "ok", "workers": 1}));
+}
+
+async fn errors_are_problem_details_with_a_request_id(kind: Kind) {
+    let api = Api::start(kind).await;
+    let missing = api.raw("GET /nothing", "x-request-id: mine-1\r\n").await;
+    assert_eq!((missing.status, missing.problem().as_str()), (404, "not-found"));
+    assert_eq!(missing.header("x-request-id").as_deref(), Some("mine-1"));
+    assert_eq!(api.ask(ROOT, "GET /v1/nothing", "").await.problem(), "not-found");
+    for path in ["/healthz", "/v1/nodes"] {
+        let wrong = api.ask(ROOT, &format!("DELETE {path}"), "").await;
+        assert_eq!((wrong.status, wrong.problem().as_str()), (405, "method-not-allowed"));
+        assert!(wrong.header("allow").unwrap().contains("get"), "{}", wrong.head);
+    }
+    let odd = api.raw("GET /healthz", "x-request-id: a b\r\n").await;
+    assert_ne!(odd.header("x-request-id").as_deref(), Some("a b"), "an id that is no plain word is replaced");
+    assert_eq!(odd.header("x-content-type-options").as_deref(), Some("nosniff"));
+    assert_eq!(odd.header("cache-control").as_deref(), Some("no-store"));
+    assert_eq!(odd.header("access-control-allow-origin"), None, "no other site's pages may read it");
+}
+
+async fn bodies_that_are_none_are_refused(kind: Kind) {
+    let api = Api::with(kind, Http { body_kib: 1, ..Http::default() }, Limits::default()).await;
+    let post = |headers: String, body: String| {
+        let api = &api;
+        async move {
+            let text = format!(
+                "POST /v1/workspaces HTTP/1.1\r\nhost: h\r\nconnection: close\r\nauthorization: Bearer {ROOT}\r\n{headers}\r\n{body}"
+            );
+            let answer = api.send(&text).await;
+            (answer.status, answer.problem())
+        }
+    };
+    let typed = |kind: &str, body: &str| {
+        (format!("content-type: {kind}\r\ncontent-length: {}\r\n", body.len()), body.to_owned())
+    };
+    let cases = [
+        (typed("text/plain", "{}"), (415, "unsupported-media-type")),
+        (typed("application/json", "{"), (400, "bad-request")),
+        (typed("application/json", ""), (400, "bad-request")),
+        (typed("application/json", "[1]"), (422, "invalid")),
+        (typed("application/json", &format!("\"{}\"", "x".repeat(2000))), (413, "too-large")),
+        (typed("application/json; charset=utf-8", "{}"), (422, "invalid")),
+    ];
+    for ((headers, body), (status, problem)) in cases {
+        assert_eq!(post(headers.clone(), body).await, (status, problem.to_owned()), "{headers}");
+    }
+    // Not announced, and still too long.
+    let chunk = "x".repeat(0x800);
+    let chunked = format!("800\r\n{chunk}\r\n0\r\n\r\n");
+    let headers = "content-type: application/json\r\ntransfer-encoding: chunked\r\n".to_owned();
+    assert_eq!(post(headers, chunked).await, (413, "too-large".to_owned()));
+}
+
+async fn who_asks_too_often_waits(kind: Kind) {
+    let api = Api::with(kind, Http::default(), Limits { per_address: 3, ..Limits::default() }).await;
+    for _ in 0..3 {
+        assert_eq!(api.raw("GET /healthz", "").await.status, 200);
+    }
+    let refused = api.raw("GET /healthz", "x-forwarded-for: 192.0.2.7\r\n").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "too-many-requests"), "nobody believes the header");
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+    let trusting = Http { trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()], ..Http::default() };
+    let api = Api::with(kind, trusting, Limits { per_address: 1, ..Limits::default() }).await;
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        assert_eq!(api.raw("GET /healthz", &format!("x-forwarded-for: {client}\r\n")).await.status, 200);
+    }
+    assert_eq!(api.raw("GET /healthz", "x-forwarded-for: 192.0.2.1\r\n").await.status, 429);
+    let api = Api::with(kind, Http::default(), Limits { per_token: 1, ..Limits::default() }).await;
+    assert_eq!(api.ask(ROOT, "GET /v1/nodes", "").await.status, 200);
+    assert_eq!(api.ask(ROOT, "GET /v1/nodes", "").await.status, 429);
+}
+
+async fn it_stops_when_told(kind: Kind) {
+    let api = Api::start(kind).await;
+    api.raw("GET /healthz", "").await;
+    api.shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(5), api.server).await.unwrap().unwrap().unwrap();
+    assert!(TcpStream::connect(api.address).await.is_err());
+}

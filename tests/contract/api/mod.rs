@@ -1,0 +1,166 @@
+//! The control API over a real socket, on both databases.
+
+mod document;
+mod guard;
+mod tokens;
+mod workflows;
+mod workspaces;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+use stead::accounts::TokenHash;
+use stead::api::{self, App};
+use stead::config::Config;
+use stead::config::control::{Http, Limits};
+use stead::fleet::FileSet;
+use stead::secrets::keys::FleetKeys;
+use stead::workflow::flows::{self, Platform};
+use stead::workflow::{Engine, NoObserver};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Kind, World};
+
+/// A server over a store with a published revision.
+pub(crate) struct Api {
+    pub(crate) world: World,
+    pub(crate) engine: Engine<Platform>,
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) server: tokio::task::JoinHandle<stead::Result<()>>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.head, self.body))
+    }
+
+    /// The problem's kind: the last part of its type.
+    pub(crate) fn problem(&self) -> String {
+        assert!(self.head.contains("content-type: application/problem+json"), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        problem["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).next()
+    }
+}
+
+/// The token of this machine's operator.
+pub(crate) const ROOT: &str = "right";
+
+const FLEET: &str = "
+providers:
+  local: {kind: local}
+  own: {kind: ssh}
+tiers:
+  starter: {provider: local, size: {vcpus: 1, memory: 1GiB, disk: 10GiB}, image: agent-node, playbooks: [bootstrap]}
+  brought: {provider: own, playbooks: [bootstrap]}
+workspaces:
+  declared: {tier: starter}
+";
+
+impl Api {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        Self::with(kind, Http::default(), Limits { per_address: 100_000, per_token: 100_000 }).await
+    }
+
+    pub(crate) async fn with(kind: Kind, http: Http, limits: Limits) -> Self {
+        let world = World::new(kind).await;
+        let dir = world.path("fleet");
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::write(dir.join("stead.yaml"), format!("fleet: {{name: test, id: {}}}{FLEET}", world.fleet)).unwrap();
+        let files = FileSet::read(&dir).unwrap();
+        let (digest, blob) = (files.digest(), world.store.blobs().put(files.to_bytes().unwrap()).await.unwrap());
+        let publish =
+            world.store.write(move |tx| Box::pin(async move { tx.publish(&digest, &blob, "local:root").await }));
+        publish.await.unwrap();
+
+        let keys = FleetKeys::open_or_create(&FleetKeys::folder(&dir)).unwrap();
+        let platform = Platform::new(world.fleet.clone(), dir, Config::from_env().unwrap(), keys, None);
+        let platform = Arc::new(platform);
+        let engine =
+            Engine::new(world.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "local:test");
+        let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), http, &limits);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let server = tokio::spawn(api::serve(listener, api::router(app), shutdown.clone()));
+        Self { world, engine, address, shutdown, server }
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// Asks with headers of one's own.
+    pub(crate) async fn raw(&self, request: &str, headers: &str) -> Answer {
+        self.send(&format!("{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n")).await
+    }
+
+    /// Asks as the holder of a token.
+    pub(crate) async fn ask(&self, token: &str, request: &str, headers: &str) -> Answer {
+        self.raw(request, &format!("authorization: Bearer {token}\r\n{headers}")).await
+    }
+
+    /// Sends JSON as the holder of a token.
+    pub(crate) async fn json(&self, token: &str, request: &str, headers: &str, body: &Value) -> Answer {
+        let body = body.to_string();
+        let text = format!(
+            "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        self.send(&text).await
+    }
+
+    /// The beginning of an answer that does not end.
+    pub(crate) async fn head_of_stream(&self, token: &str, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let text = format!("{request} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let (mut answer, mut piece) = (String::new(), [0; 4096]);
+        while !answer.contains("\r\n\r\n") {
+            let length = stream.read(&mut piece).await.unwrap();
+            assert_ne!(length, 0);
+            answer += &String::from_utf8_lossy(&piece[..length]);
+        }
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// Makes a token.
+    pub(crate) async fn token(&self, body: Value) -> String {
+        let made = self.json(ROOT, "POST /v1/tokens", "", &body).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        made.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Makes a workspace, and gives its id.
+    pub(crate) async fn workspace(&self, slug: &str) -> String {
+        let body = serde_json::json!({"slug": slug, "tier": "starter"});
+        let made = self.json(ROOT, "POST /v1/workspaces", "", &body).await;
+        assert_eq!(made.status, 202, "{}", made.body);
+        made.json()["workspace"]["id"].as_str().unwrap().to_owned()
+    }
+}

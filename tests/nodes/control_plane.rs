@@ -1,0 +1,166 @@
+//! The control plane: from a request to a healthy node and away again, whichever program dies on the way.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::crash::{DEPROVISION, PROVISION};
+use crate::fleet::{TestFleet, text};
+use crate::postgres::Database;
+
+/// A program that is ended with the test.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    /// Starts it; returns with the document that it prints once it is ready.
+    fn start(fleet: &TestFleet, arguments: &[&str], fault: Option<&str>) -> (Self, Value) {
+        let mut command = fleet.command(&[&["--json"], arguments].concat());
+        if let Some(fault) = fault {
+            command.env("STEAD_FAULT", fault);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+        (Self(child), serde_json::from_str(&line).unwrap_or_else(|_| panic!("it is not ready: {arguments:?}")))
+    }
+
+    /// Waits until it has died of its fault.
+    fn dies(mut self, fault: &str) {
+        let begun = Instant::now();
+        loop {
+            match self.0.try_wait().expect("waited") {
+                Some(status) => return assert_eq!(status.signal(), Some(9), "{fault}"),
+                None if begun.elapsed() > Duration::from_secs(120) => panic!("{fault} was not reached"),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
+
+/// The API of a server.
+struct Api {
+    address: String,
+    token: String,
+}
+
+impl Api {
+    fn of(ready: &Value) -> Self {
+        let token = fs_err::read_to_string(ready["token_file"].as_str().expect("a file")).expect("read");
+        Self { address: ready["listen"].as_str().expect("an address").to_owned(), token: token.trim().to_owned() }
+    }
+
+    fn ask(&self, request: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        write!(
+            stream,
+            "{request} HTTP/1.1\r\nhost: stead\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.token,
+            body.len()
+        )
+        .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
+        let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    }
+
+    /// Waits until the workspace is in this state.
+    fn until(&self, id: &str, state: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let (_, workspace) = self.ask(&format!("GET /v1/workspaces/{id}"), &Value::Null);
+            if workspace["state"] == state {
+                return workspace;
+            }
+            let workflows = || self.ask(&format!("GET /v1/workflows?subject={id}"), &Value::Null).1;
+            assert!(begun.elapsed() < Duration::from_secs(240), "{workspace} {}", workflows());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Makes a workspace through the API and ends it; `with_fault` starts what dies of a fault, and waits until it has.
+fn comes_and_goes(api: impl Fn() -> Api, with_fault: impl Fn(&str), go_on: impl Fn() -> Vec<Program>) {
+    let (status, begun) = api().ask("POST /v1/workspaces", &json!({"slug": "zeta", "tier": "starter"}));
+    assert_eq!(status, 202, "{begun}");
+    let id = begun["workspace"]["id"].as_str().expect("an id").to_owned();
+    for step in PROVISION {
+        for point in ["before", "after"] {
+            with_fault(&format!("provision/{step}/{point}"));
+        }
+    }
+    let running = go_on();
+    let ready = api().until(&id, "ready");
+    assert_eq!(ready["node"]["state"], "ready");
+    drop(running);
+
+    let (status, begun) = api().ask(&format!("DELETE /v1/workspaces/{id}"), &Value::Null);
+    assert_eq!(status, 202, "{begun}");
+    for step in DEPROVISION {
+        for point in ["before", "after"] {
+            with_fault(&format!("deprovision/{step}/{point}"));
+        }
+    }
+    let running = go_on();
+    api().until(&id, "gone");
+    drop(running);
+}
+
+#[test]
+fn node_comes_and_goes_through_the_api_while_workers_die() {
+    let fleet = TestFleet::new(&[]);
+    let database = Database::new();
+    let url = database.url();
+    fleet.ok(&["migrate", "--database", &url]);
+    fleet.ok(&["store", "import", "--database", &url]);
+    let (serving, ready) = Program::start(&fleet, &["serve", "--database", &url, "--listen", "127.0.0.1:0"], None);
+    let worker = |fault: Option<&str>| Program::start(&fleet, &["worker", "--database", &url], fault).0;
+    comes_and_goes(|| Api::of(&ready), |fault| worker(Some(fault)).dies(fault), || vec![worker(None), worker(None)]);
+    drop(serving);
+    assert_eq!(fleet.traces(), Vec::<String>::new());
+    let embedded = fleet.run(&["status"]);
+    assert!(text(&embedded).contains("was taken over"), "{}", text(&embedded));
+}
+
+#[test]
+fn node_comes_and_goes_through_one_program_that_dies() {
+    let fleet = TestFleet::new(&[]);
+    let serve = |fault: Option<&str>| Program::start(&fleet, &["serve", "--listen", "127.0.0.1:0"], fault);
+    let (mut program, ready) = serve(None);
+    // Told to stop before it begins: the first fault is in the very first step.
+    let (status, begun) = Api::of(&ready).ask("POST /v1/workspaces", &json!({"slug": "zeta", "tier": "none"}));
+    assert_eq!((status, begun["type"].as_str()), (422, Some("/problems/invalid")));
+    program.0.kill().expect("killed");
+    program.0.wait().expect("ends");
+
+    let (program, ready) = serve(Some("provision/image/before"));
+    let (status, begun) = Api::of(&ready).ask("POST /v1/workspaces", &json!({"slug": "zeta", "tier": "starter"}));
+    assert_eq!(status, 202, "{begun}");
+    let id = begun["workspace"]["id"].as_str().expect("an id").to_owned();
+    program.dies("provision/image/before");
+    for fault in ["provision/machine/after", "provision/boot/before", "provision/health/after"] {
+        serve(Some(fault)).0.dies(fault);
+    }
+    let (program, ready) = serve(Some("deprovision/machine/before"));
+    Api::of(&ready).until(&id, "ready");
+    let (status, begun) = Api::of(&ready).ask(&format!("DELETE /v1/workspaces/{id}"), &Value::Null);
+    assert_eq!(status, 202, "{begun}");
+    program.dies("deprovision/machine/before");
+    let (_program, ready) = serve(None);
+    Api::of(&ready).until(&id, "gone");
+    assert_eq!(fleet.traces(), Vec::<String>::new());
+}
