@@ -41,6 +41,7 @@ async fn batch(tx: &mut Tx) -> Result<u64> {
         tx.seal_audit(row.position, &head.hash, &next).await?;
         head = next;
     }
+    tx.set_audit_head(&head).await?;
     Ok(rows.len() as u64)
 }
 

@@ -1,14 +1,15 @@
 //! Verification: recomputes the chain and names the first entry where it breaks.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use serde::Serialize;
 
-use super::VERSION;
 use super::entry::{commitment, hash};
+use super::{Checkpoint, VERSION};
 use crate::Result;
 use crate::id::AuditId;
-use crate::store::{AuditHead, AuditRow, Reader, Store};
+use crate::store::{AuditHead, AuditPersonal, AuditRow, Store};
 
 const BATCH: u32 = 500;
 
@@ -18,7 +19,7 @@ pub struct Report {
     /// How many sealed entries are as they were sealed, before the first break.
     pub verified: i64,
     /// How many entries are appended and not sealed yet.
-    pub unsealed: usize,
+    pub unsealed: i64,
     /// The end of the chain, for comparison with one noted elsewhere.
     pub head: Option<AuditHead>,
     /// The first break.
@@ -49,6 +50,8 @@ pub enum Fault {
     Reordered,
     /// The chain ends before its recorded end.
     Cut,
+    /// A signed checkpoint has another hash for the entry: the chain was made anew.
+    Checkpoint,
     /// The recorded end is missing, or is another than the chain's.
     Head,
     /// Personal data that lies apart is not what the entry has a commitment to.
@@ -64,6 +67,7 @@ impl fmt::Display for Break {
             Fault::Missing => "is missing",
             Fault::Reordered => "is not where it was sealed",
             Fault::Cut => "is missing, and so is all that followed: the log was cut short",
+            Fault::Checkpoint => "is not the one that a signed checkpoint vouches for: the log was made anew",
             Fault::Head => "is the last one, but the log's recorded end is another",
             Fault::Personal => "has personal data that is not what was recorded",
             Fault::Unknown => "was written by a later version of stead",
@@ -80,24 +84,41 @@ impl fmt::Display for Break {
 /// # Errors
 /// Fails where the store cannot be read. A broken chain is a [`Report`].
 pub async fn verify(store: &Store) -> Result<Report> {
+    verify_against(store, &BTreeMap::new()).await
+}
+
+/// As [`verify`], and compares the chain with checkpoints, by place, whose signatures were checked.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_against(store: &Store, checkpoints: &BTreeMap<i64, Checkpoint>) -> Result<Report> {
     let mut reader = store.read().await?;
     let recorded = reader.audit_head().await?;
-    let unsealed = reader.audit_unsealed(u32::MAX).await?.len();
+    let unsealed = reader.audit_unsealed_count().await?;
     let mut head = AuditHead { seq: 0, hash: String::new() };
     let report = |verified, broken| Report { verified, unsealed, head: recorded.clone(), broken };
     loop {
         let rows = reader.audit_chain(head.seq, BATCH).await?;
-        if rows.is_empty() {
-            break;
+        let Some(last) = rows.last().and_then(|row| row.seq) else { break };
+        let mut personal: HashMap<AuditId, Vec<AuditPersonal>> = HashMap::new();
+        for datum in reader.audit_personal_between(head.seq, last).await? {
+            personal.entry(datum.entry_id).or_default().push(datum);
         }
         for row in &rows {
-            if let Some(broken) = check(&mut reader, row, &head).await? {
+            if let Some(broken) = check(row, &head, personal.get(&row.id).map(Vec::as_slice).unwrap_or_default()) {
                 return Ok(report(head.seq, Some(broken)));
             }
-            head = AuditHead { seq: head.seq + 1, hash: row.hash.clone().unwrap_or_default() };
+            let next = AuditHead { seq: head.seq + 1, hash: row.hash.clone().unwrap_or_default() };
+            if checkpoints.get(&next.seq).is_some_and(|checkpoint| checkpoint.hash != next.hash) {
+                let broken = Break { seq: next.seq, id: Some(row.id), fault: Fault::Checkpoint };
+                return Ok(report(head.seq, Some(broken)));
+            }
+            head = next;
         }
     }
+    let vouched = checkpoints.last_key_value().map_or(0, |(seq, _)| *seq);
     let broken = match &recorded {
+        _ if vouched > head.seq => Some(Break { seq: head.seq + 1, id: None, fault: Fault::Cut }),
         Some(recorded) if recorded.seq > head.seq => Some(Break { seq: head.seq + 1, id: None, fault: Fault::Cut }),
         Some(recorded) if *recorded != head => Some(Break { seq: head.seq, id: None, fault: Fault::Head }),
         None if head.seq > 0 => Some(Break { seq: head.seq, id: None, fault: Fault::Head }),
@@ -106,11 +127,11 @@ pub async fn verify(store: &Store) -> Result<Report> {
     Ok(report(head.seq, broken))
 }
 
-async fn check(reader: &mut Reader, row: &AuditRow, head: &AuditHead) -> Result<Option<Break>> {
+fn check(row: &AuditRow, head: &AuditHead, personal: &[AuditPersonal]) -> Option<Break> {
     let seq = head.seq + 1;
-    let broken = |fault| Ok(Some(Break { seq, id: Some(row.id), fault }));
+    let broken = |fault| Some(Break { seq, id: Some(row.id), fault });
     if row.seq != Some(seq) {
-        return Ok(Some(Break { seq, id: None, fault: Fault::Missing }));
+        return Some(Break { seq, id: None, fault: Fault::Missing });
     }
     if row.version > VERSION {
         return broken(Fault::Unknown);
@@ -125,10 +146,8 @@ async fn check(reader: &mut Reader, row: &AuditRow, head: &AuditHead) -> Result<
     if prev != head.hash {
         return broken(Fault::Reordered);
     }
-    for datum in reader.audit_personal(row.id).await? {
-        if row.personal.get(&datum.field) != commitment(&datum.salt, &datum.field, &datum.value).ok().as_ref() {
-            return broken(Fault::Personal);
-        }
-    }
-    Ok(None)
+    let is_what_was_recorded = |datum: &AuditPersonal| {
+        row.personal.get(&datum.field) == commitment(&datum.salt, &datum.field, &datum.value).ok().as_ref()
+    };
+    if personal.iter().all(is_what_was_recorded) { None } else { broken(Fault::Personal) }
 }

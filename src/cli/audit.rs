@@ -1,11 +1,15 @@
 //! `stead audit`: who did what, and whether the log is whole.
 
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
 use serde::Serialize;
 
+use super::control::ControlArgs;
 use super::env::Env;
 use super::printer::table;
 use super::text::time;
-use crate::audit;
+use crate::audit::{self, checkpoint};
 use crate::store::{AuditRow, Listed, Reader};
 use crate::{Error, Result};
 
@@ -28,8 +32,16 @@ pub(super) struct ShowArgs {
 }
 
 /// Recomputes the chain over all entries; fails where one was changed, removed or reordered
+///
+/// Compares it with the signed checkpoints outside the database, which show a log that was cut short or made anew as a whole.
 #[derive(Debug, clap::Args)]
-pub(super) struct VerifyArgs {}
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    control: ControlArgs,
+    /// A copy of the checkpoints, from where nobody could change it (audit.checkpoints) [default: .stead/checkpoints]
+    #[arg(long, value_name = "FILE")]
+    checkpoints: Option<Utf8PathBuf>,
+}
 
 /// Runs the command.
 ///
@@ -38,7 +50,7 @@ pub(super) struct VerifyArgs {}
 pub(super) async fn run(command: &Audit, env: &Env) -> Result<()> {
     match command {
         Audit::Show(args) => show(args, env).await,
-        Audit::Verify(VerifyArgs {}) => verify(env).await,
+        Audit::Verify(args) => verify(args, env).await,
     }
 }
 
@@ -93,13 +105,24 @@ fn cells(row: &AuditRow) -> Vec<String> {
 #[derive(Serialize)]
 struct Verified {
     whole: bool,
+    /// How many checkpoints the chain was compared with.
+    checkpoints: usize,
     #[serde(flatten)]
     report: audit::Report,
 }
 
-async fn verify(env: &Env) -> Result<()> {
-    let store = env.store(&env.place()?).await?;
-    let report = audit::verify(&store).await?;
+async fn verify(args: &VerifyArgs, env: &Env) -> Result<()> {
+    let flag = [("audit.checkpoints", args.checkpoints.as_ref().map(ToString::to_string))];
+    let control = env.control(args.control.layers(&flag)?).await?;
+    let file = control.checkpoints();
+    let checkpoints = if file.is_file() || args.checkpoints.is_some() {
+        let platform = control.platform(env)?;
+        checkpoint::read(&file, &control.fleet, platform.keys.audit_signer().public_key())?
+    } else {
+        BTreeMap::new()
+    };
+    let report = audit::verify_against(&control.store, &checkpoints).await?;
+    let checkpoints = checkpoints.len();
     let mut text = match report.verified {
         0 if report.head.is_none() => "No entry is sealed yet.".to_owned(),
         1 => "The one entry is as it was sealed.".to_owned(),
@@ -111,8 +134,11 @@ async fn verify(env: &Env) -> Result<()> {
     if let Some(head) = &report.head {
         text += &format!("\nThe log ends at entry {}: {}", head.seq, head.hash);
     }
+    if checkpoints > 0 {
+        text += &format!("\nIt has what the {checkpoints} signed checkpoints vouch for.");
+    }
     let broken = report.broken.clone();
-    let verified = Verified { whole: broken.is_none(), report };
+    let verified = Verified { whole: broken.is_none(), checkpoints, report };
     match broken {
         None => env.printer.data(&verified, text),
         Some(broken) => {

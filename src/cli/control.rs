@@ -80,6 +80,9 @@ pub(super) fn database(layers: &Layers) -> Result<PgConnectOptions> {
     })
 }
 
+/// Where the audit log's checkpoints lie unless they are to lie elsewhere, within `.stead`.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+
 /// The control plane's store and what belongs to it on this machine.
 pub(super) struct Control {
     pub(super) layers: Layers,
@@ -127,6 +130,12 @@ impl Env {
 }
 
 impl Control {
+    /// The file of the audit log's checkpoints.
+    pub(super) fn checkpoints(&self) -> Utf8PathBuf {
+        let usual = || self.home.join(".stead").join(CHECKPOINTS);
+        self.layers.control.audit.checkpoints.clone().unwrap_or_else(usual)
+    }
+
     /// What flows act with. An unattended program opens no vault.
     ///
     /// # Errors

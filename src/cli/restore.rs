@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
+use super::control::{self, ControlArgs};
 use super::env::Env;
 use crate::clock::SystemClock;
 use crate::fleet::FileSet;
-use crate::store;
+use crate::store::{self, Store};
 use crate::{Error, Result};
 
-/// Puts a backup's records and blobs into a fleet's folder that holds none
+/// Puts a backup's records and blobs into a fleet's folder, or a prepared database, that holds none
 ///
 /// Every entry is checked before anything is put in place. The fleet's keys are not part of a backup: put them into
 /// .stead/keys yourself, or its nodes cannot be reached.
@@ -20,6 +21,8 @@ pub(super) struct Args {
     file: Utf8PathBuf,
     /// The fleet's folder [default: as for every command]
     dir: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    control: ControlArgs,
 }
 
 /// Runs the command.
@@ -27,13 +30,24 @@ pub(super) struct Args {
 /// # Errors
 /// Fails where there is a store already, and where the file is not a whole backup.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    if !args.file.is_file() {
+        return Err(Error::input(format!("there is no file {}", args.file)).hint("`stead backup FILE` writes one"));
+    }
+    let layers = args.control.layers(&[])?;
+    if let Some(options) = control::postgres(&layers.control.database)? {
+        let home = env.home(&layers)?;
+        let store = Store::connect(options, &home.join(".stead"), Arc::new(SystemClock)).await?;
+        let manifest = store::restore_into(&store, &args.file, Arc::new(SystemClock)).await?;
+        let made = manifest.created_at.format("%Y-%m-%d %H:%M:%S UTC");
+        env.printer
+            .data(&manifest, format_args!("Restored what was backed up on {made}: it is {} now.", store.place()))?;
+        store.close().await;
+        return Ok(());
+    }
     let dir = match &args.dir {
         Some(dir) => dir.clone(),
         None => env.fleet_dir()?,
     };
-    if !args.file.is_file() {
-        return Err(Error::input(format!("there is no file {}", args.file)).hint("`stead backup FILE` writes one"));
-    }
     let state = dir.join(".stead");
     let manifest = store::restore(&args.file, &state, Arc::new(SystemClock)).await.inspect_err(|_| {
         // Of a folder that was made for nothing, nothing stays; one that holds anything does.

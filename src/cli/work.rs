@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::control::CHECKPOINTS;
 use super::env::{Env, Held};
 use super::printer::Printer;
 use super::progress::Progress;
+use crate::audit::Checkpoints;
 use crate::id::{RevisionId, WorkflowId};
 use crate::image::Stop;
 use crate::store::{WorkflowRecord, WorkflowState, Workspace};
@@ -49,6 +51,7 @@ pub(super) struct Work {
     /// Cancelled by Ctrl-C.
     pub(super) stop: CancellationToken,
     actor: String,
+    checkpoints: Checkpoints,
 }
 
 impl Work {
@@ -68,12 +71,14 @@ impl Work {
         let progress = Arc::new(progress);
         let platform = Arc::new(env.platform(&held.place)?);
         let actor = env.actor();
+        let file = held.place.dir.join(".stead").join(CHECKPOINTS);
+        let checkpoints = Checkpoints::new(file, platform.keys.audit_signer().clone());
         let engine = Engine::new(held.store.clone(), platform, flows::registry(), progress.clone(), &actor);
         let stop = stop_on_signals(env.printer, STOPPING)?;
         let engine = engine.with_cancellation(stop.clone());
         #[cfg(debug_assertions)]
         let engine = engine.with_fault(env.config.fault.as_deref().map(str::parse).transpose()?);
-        Ok(Self { engine, progress, stop, actor })
+        Ok(Self { engine, progress, stop, actor, checkpoints })
     }
 
     /// Says what the subject of a workflow is called.
@@ -155,6 +160,9 @@ impl Work {
         let (slugs, ids): (Vec<String>, Vec<WorkflowId>) = workflows.into_iter().unzip();
         let outcomes = self.engine.run_all(ids, SIDE_BY_SIDE).await;
         self.progress.finish();
+        if let Err(error) = self.checkpoints.note(self.engine.store()).await {
+            self.progress.printer().warn(error.one_line());
+        }
         let judged = |(slug, (id, outcome)): (String, (WorkflowId, Result<Outcome>))| {
             let ended = match outcome {
                 Ok(Outcome::Succeeded) => Ok(()),

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::{Control, ControlArgs};
 use super::env::Env;
 use super::work::stop_on_signals;
+use crate::audit::Checkpoints;
 use crate::store::Ability;
 use crate::workflow::flows::{self, Platform};
 use crate::workflow::{Engine, Event, EventState, Worker};
@@ -62,6 +63,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 pub(super) fn worker(env: &Env, control: &Control, stop: CancellationToken) -> Result<Worker<Platform>> {
     let settings = &control.layers.control.worker;
     let platform = Arc::new(control.platform(env)?);
+    let checkpoints = Checkpoints::new(control.checkpoints(), platform.keys.audit_signer().clone());
     let observer = Arc::new(|event: Event| log(&event));
     let engine = Engine::new(control.store.clone(), platform, flows::registry(), observer, "worker");
     let engine = engine.with_cancellation(stop).with_patience();
@@ -69,7 +71,7 @@ pub(super) fn worker(env: &Env, control: &Control, stop: CancellationToken) -> R
     let engine = engine.with_fault(env.config.fault.as_deref().map(str::parse).transpose()?);
     let abilities = if settings.local.unwrap_or(env.config.root) { vec![Ability::Local] } else { Vec::new() };
     let concurrency = usize::try_from(settings.concurrency).unwrap_or(usize::MAX);
-    Ok(Worker::new(engine, settings.host_name(), abilities, concurrency))
+    Ok(Worker::new(engine, settings.host_name(), abilities, concurrency).with_checkpoints(checkpoints))
 }
 
 fn log(event: &Event) {

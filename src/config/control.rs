@@ -22,6 +22,8 @@ pub struct Control {
     pub limits: Limits,
     /// How workflows are run.
     pub worker: Worker,
+    /// How the audit log is kept.
+    pub audit: Audit,
     /// How logs are written.
     pub log: Log,
 }
@@ -110,6 +112,14 @@ impl Worker {
         let machine = || rustix::system::uname().nodename().to_string_lossy().into_owned();
         self.host.clone().unwrap_or_else(machine)
     }
+}
+
+/// How the audit log is kept.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// The file that signed checkpoints of the log are appended to; without it, `.stead/checkpoints` in the state folder.
+    pub checkpoints: Option<Utf8PathBuf>,
 }
 
 /// How logs are written.

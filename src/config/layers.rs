@@ -60,6 +60,12 @@ impl Layers {
         let environment = Env::prefixed(PREFIX)
             .filter_map(move |key| {
                 let written = key.as_str().to_ascii_lowercase();
+                // A variable that is empty is one that is not set, as for all programs of shells.
+                let is_empty =
+                    std::env::var(format!("{PREFIX}{}", variable(&written))).is_ok_and(|value| value.is_empty());
+                if is_empty {
+                    return None;
+                }
                 names.iter().find(|name| name.replace('.', "_") == written).map(|name| name.clone().into())
             })
             .lowercase(false);

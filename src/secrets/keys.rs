@@ -5,6 +5,7 @@
 //! | `fleet_ssh` | Ed25519 key pair by which the controller logs in to nodes |
 //! | `envelope_signer` | Ed25519 key pair that signs envelopes; nodes know its public half |
 //! | `image_signer` | Ed25519 key pair that signs images' records; whoever verifies them knows its public half |
+//! | `audit_signer` | Ed25519 key pair that signs checkpoints of the audit log |
 //! | `fingerprint.key` | 32 bytes, in hexadecimal, from which every secret's fingerprint key is derived |
 //! | `operator.agekey` | this operator's age identity (X25519), in `age-keygen`'s format; opens the vault |
 
@@ -21,13 +22,15 @@ use crate::{Error, Result, age_identity, atomic_file, ownership};
 
 /// The operator's age identity, within the folder of keys.
 const OPERATOR_FILE: &str = "operator.agekey";
-const FILES: [&str; 5] = ["fleet_ssh", "envelope_signer", "image_signer", "fingerprint.key", OPERATOR_FILE];
+const FILES: [&str; 6] =
+    ["fleet_ssh", "envelope_signer", "image_signer", "audit_signer", "fingerprint.key", OPERATOR_FILE];
 
 /// The fleet's keys, read into memory.
 pub struct FleetKeys {
     ssh: PrivateKey,
     signer: PrivateKey,
     image_signer: PrivateKey,
+    audit_signer: PrivateKey,
     fingerprint: Zeroizing<[u8; KEY_LEN]>,
     operator: OperatorKey,
 }
@@ -63,8 +66,9 @@ impl FleetKeys {
             ssh: keypair::read_or_create(&files[0], "stead-fleet")?,
             signer: keypair::read_or_create(&files[1], "stead-envelopes")?,
             image_signer: keypair::read_or_create(&files[2], "stead-images")?,
-            fingerprint: fingerprint_key(&files[3])?,
-            operator: OperatorKey(age_identity::read_or_create(&files[4])?),
+            audit_signer: keypair::read_or_create(&files[3], "stead-audit")?,
+            fingerprint: fingerprint_key(&files[4])?,
+            operator: OperatorKey(age_identity::read_or_create(&files[5])?),
         };
         // From the outside in: each takes the owner of the folder that it lies in.
         for path in folder.parent().into_iter().chain([folder]).chain(files.iter().map(Utf8PathBuf::as_path)) {
@@ -86,6 +90,11 @@ impl FleetKeys {
     /// The key that signs images' records.
     pub fn image_signer(&self) -> &PrivateKey {
         &self.image_signer
+    }
+
+    /// The key that signs checkpoints of the audit log.
+    pub fn audit_signer(&self) -> &PrivateKey {
+        &self.audit_signer
     }
 
     /// This operator's key to the vault.
@@ -177,7 +186,7 @@ mod tests {
         let mode = |path: &Utf8Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&dir), 0o700);
         let files: Vec<_> = dir.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
-        assert_eq!(files.len(), 5);
+        assert_eq!(files.len(), 6);
         assert!(files.iter().all(|file| mode(file) == 0o600));
     }
 }

@@ -1,5 +1,6 @@
 //! Workers: run workflows as they come, beside others that do the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease;
 use super::{Engine, Outcome};
-use crate::audit;
+use crate::audit::{self, Checkpoints};
 use crate::id::WorkflowId;
 use crate::store::{Ability, Claimant, Store, WorkerRecord, WorkflowRecord};
 use crate::{Kind, Result};
@@ -29,6 +30,7 @@ pub struct Worker<C> {
     engine: Engine<C>,
     claimant: Claimant,
     concurrency: usize,
+    checkpoints: Option<Arc<Checkpoints>>,
 }
 
 impl<C: Send + Sync + 'static> Worker<C> {
@@ -41,7 +43,13 @@ impl<C: Send + Sync + 'static> Worker<C> {
             abilities,
             kinds: engine.kinds().map(str::to_owned).collect(),
         };
-        Self { engine, claimant, concurrency: concurrency.max(1) }
+        Self { engine, claimant, concurrency: concurrency.max(1), checkpoints: None }
+    }
+
+    /// Writes checkpoints of the audit log after it was sealed.
+    #[must_use]
+    pub fn with_checkpoints(self, checkpoints: Checkpoints) -> Self {
+        Self { checkpoints: Some(Arc::new(checkpoints)), ..self }
     }
 
     /// Runs until it is told to stop. What is under way then is stopped between steps and left to other workers.
@@ -52,7 +60,8 @@ impl<C: Send + Sync + 'static> Worker<C> {
         self.beat(0).await?;
         let stop = self.engine.cancellation().clone();
         let ended = CancellationToken::new();
-        let upkeep = tokio::spawn(upkeep(self.engine.store().clone(), self.claimant.process.clone(), ended.clone()));
+        let (store, process) = (self.engine.store().clone(), self.claimant.process.clone());
+        let upkeep = tokio::spawn(upkeep(store, process, self.checkpoints.clone(), ended.clone()));
         let mut running = JoinSet::new();
         let mut next_beat = Instant::now() + BEAT;
         let mut quiet = Quiet::default();
@@ -150,10 +159,10 @@ impl<C: Send + Sync + 'static> Worker<C> {
 }
 
 /// What is done for all, by one worker at a time: sealing the audit log, and dropping ciphertext that nobody came for.
-async fn upkeep(store: Store, process: String, ended: CancellationToken) {
+async fn upkeep(store: Store, process: String, checkpoints: Option<Arc<Checkpoints>>, ended: CancellationToken) {
     let mut quiet = Quiet::default();
     while !ended.is_cancelled() {
-        match seal(&store, &process).await {
+        match seal(&store, &process, checkpoints.as_deref()).await {
             Ok(()) => quiet.all_is_well(),
             Err(error) => quiet.say(&error),
         }
@@ -168,7 +177,7 @@ async fn upkeep(store: Store, process: String, ended: CancellationToken) {
     }
 }
 
-async fn seal(store: &Store, process: &str) -> Result<()> {
+async fn seal(store: &Store, process: &str, checkpoints: Option<&Checkpoints>) -> Result<()> {
     if !audit::is_unsealed(store).await? {
         return Ok(());
     }
@@ -182,6 +191,9 @@ async fn seal(store: &Store, process: &str) -> Result<()> {
     });
     if ours.await? {
         audit::seal(store).await?;
+        if let Some(checkpoints) = checkpoints {
+            checkpoints.note(store).await?;
+        }
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The audit log: whatever is done to it is found, and the first broken entry is named.
 
-use stead::audit::{self, Entry, Fault};
+use stead::audit::{self, Checkpoints, Entry, Fault, checkpoint};
+use stead::keypair;
 
 use crate::{Kind, World, both};
 
@@ -9,6 +10,7 @@ both!(
     an_act_that_is_taken_back_leaves_no_entry,
     erasing_a_person_leaves_the_chain_whole,
     tampering_is_found_at_the_first_broken_entry,
+    checkpoints_outside_the_database_show_what_the_chain_alone_cannot,
 );
 
 /// Five sealed entries, the second with a person's data.
@@ -102,4 +104,44 @@ async fn tampering_is_found_at_the_first_broken_entry(kind: Kind) {
         let broken = audit::verify(&world.store).await.unwrap().broken.unwrap_or_else(|| panic!("not found: {sql}"));
         assert_eq!((broken.seq, broken.fault), (*seq, *fault), "{sql}: {broken}");
     }
+}
+
+async fn checkpoints_outside_the_database_show_what_the_chain_alone_cannot(kind: Kind) {
+    let world = world(kind).await;
+    let (file, key) = (world.path("checkpoints"), keypair::generate("test").unwrap());
+    let checkpoints = Checkpoints::new(file.clone(), key.clone());
+    checkpoints.note(&world.store).await.unwrap();
+    checkpoints.note(&world.store).await.unwrap();
+    let read = || checkpoint::read(&file, &world.fleet, key.public_key());
+    assert_eq!(read().unwrap().into_keys().collect::<Vec<_>>(), [5], "the same end is noted once");
+    assert_eq!(audit::verify_against(&world.store, &read().unwrap()).await.unwrap().broken, None);
+
+    // The tail is cut, and the recorded end with it: the chain alone is whole.
+    world.meddle("DELETE FROM audit_entries WHERE seq > 3").await;
+    world.meddle("UPDATE audit_head SET seq = 3, hash = (SELECT hash FROM audit_entries WHERE seq = 3)").await;
+    assert_eq!(audit::verify(&world.store).await.unwrap().broken, None);
+    let broken = audit::verify_against(&world.store, &read().unwrap()).await.unwrap().broken.unwrap();
+    assert_eq!((broken.seq, broken.fault), (4, Fault::Cut));
+    // And made anew.
+    for n in 4..=6 {
+        let append = world.store.write(move |tx| {
+            Box::pin(async move { Entry::new("local:eve", "node.create", format!("nd_{n}")).append(tx).await })
+        });
+        append.await.unwrap();
+    }
+    audit::seal(&world.store).await.unwrap();
+    assert_eq!(audit::verify(&world.store).await.unwrap().broken, None);
+    let broken = audit::verify_against(&world.store, &read().unwrap()).await.unwrap().broken.unwrap();
+    assert_eq!((broken.seq, broken.fault), (5, Fault::Checkpoint));
+
+    // Checkpoints that somebody else has written, and a line that was cut short.
+    let whole = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{whole}{{\"fleet\":")).unwrap();
+    checkpoints.note(&world.store).await.unwrap();
+    assert_eq!(read().unwrap().into_keys().collect::<Vec<_>>(), [5, 6]);
+    std::fs::write(&file, whole.replace("\"seq\":5", "\"seq\":3")).unwrap();
+    assert!(read().unwrap_err().to_string().contains("the checkpoint of entry 3 is not signed by this fleet"));
+    let other = keypair::generate("test").unwrap();
+    std::fs::write(&file, &whole).unwrap();
+    assert!(checkpoint::read(&file, &world.fleet, other.public_key()).is_err());
 }

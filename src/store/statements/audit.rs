@@ -64,6 +64,28 @@ impl Reader {
         )
     }
 
+    /// How many entries are not sealed yet.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_unsealed_count(&mut self) -> Result<i64> {
+        one!(self, "reading the audit log", "SELECT count(*) FROM audit_entries WHERE seq IS NULL")
+    }
+
+    /// The personal data, where it was not erased, of the sealed entries behind `after` up to `last`.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_personal_between(&mut self, after: i64, last: i64) -> Result<Vec<AuditPersonal>> {
+        all!(
+            self,
+            "reading the audit log's personal data",
+            "SELECT p.* FROM audit_personal p JOIN audit_entries e ON e.id = p.entry_id WHERE e.seq > $1 AND e.seq <= $2",
+            after,
+            last,
+        )
+    }
+
     /// The end of the chain.
     ///
     /// # Errors
@@ -123,20 +145,28 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives an unsealed entry its place in the chain, and makes it the chain's end.
+    /// Gives an unsealed entry its place in the chain.
     ///
     /// # Errors
     /// Fails where the database does.
-    pub async fn seal_audit(&mut self, position: i64, prev_hash: &str, head: &AuditHead) -> Result<()> {
+    pub async fn seal_audit(&mut self, position: i64, prev_hash: &str, place: &AuditHead) -> Result<()> {
         execute!(
             self,
             "sealing the audit log",
             "UPDATE audit_entries SET seq = $1, prev_hash = $2, hash = $3 WHERE position = $4 AND seq IS NULL",
-            head.seq,
+            place.seq,
             prev_hash,
-            &head.hash,
+            &place.hash,
             position
-        )?;
+        )
+        .map(drop)
+    }
+
+    /// Writes down where the chain ends.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn set_audit_head(&mut self, head: &AuditHead) -> Result<()> {
         execute!(
             self,
             "sealing the audit log",
@@ -144,8 +174,8 @@ impl Tx {
              ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
             head.seq,
             &head.hash
-        )?;
-        Ok(())
+        )
+        .map(drop)
     }
 
     /// Erases a subject's personal data from the log; how many data there were. The chain stays whole.
