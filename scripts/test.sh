@@ -16,6 +16,7 @@ if [ "$(id -u)" = 0 ]; then
     command -v age >/dev/null || need="$need age"
     # Reads YAML as cloud-init does; without it that test would look at nothing.
     python3 -c 'import yaml' 2>/dev/null || [ -d /usr/lib/python3/dist-packages/yaml ] || need="$need python3-yaml"
+    python3 -c 'import ensurepip' 2>/dev/null || need="$need python3-venv"
     # The real server; its tests start it themselves, so no cluster of the machine's own comes with it.
     if [ ! -d /usr/lib/postgresql ]; then
         need="$need postgresql"
@@ -33,10 +34,16 @@ if [ "$(id -u)" = 0 ]; then
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need
         case "$need" in *openssh-server*) systemctl disable ssh 2>/dev/null || true ;; esac
     fi
+    # Asks the API what its own description allows, and what it does not.
+    if [ ! -x .tools/schemathesis/bin/schemathesis ]; then
+        python3 -m venv .tools/schemathesis
+        .tools/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+    fi
     cargo nextest run "$@"
 else
     # They run as any user, where the server is installed.
     [ -d /usr/lib/postgresql ] || rooted="$rooted | test(/postgres::/) | test(/^shared::/)"
+    [ -x .tools/schemathesis/bin/schemathesis ] || rooted="$rooted | test(/schemathesis/)"
     echo "skipped, since they need root (or, for some, the package postgresql):"
     cargo nextest list -E "$rooted" --message-format oneline
     cargo nextest run -E "not ($rooted)" "$@"

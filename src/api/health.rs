@@ -36,7 +36,7 @@ struct Ready {
 /// Says that the program lives; asks nothing of the database
 #[utoipa::path(
     get, path = "/healthz", tag = "health",
-    responses((status = 200, body = Health), (status = "default", body = Problem)),
+    responses((status = 200, body = Health), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!(null))),
 )]
 async fn healthz() -> Json<Health> {
@@ -46,7 +46,7 @@ async fn healthz() -> Json<Health> {
 /// Says whether the program can serve: the database answers and belongs to a fleet, and a worker was seen within 30 seconds
 #[utoipa::path(
     get, path = "/readyz", tag = "health",
-    responses((status = 200, body = Ready), (status = 503, body = Problem), (status = "default", body = Problem)),
+    responses((status = 200, body = Ready), (status = 503, body = Problem, content_type = "application/problem+json"), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!(null))),
 )]
 async fn readyz(State(app): State<App>) -> Result<Json<Ready>, Problem> {

@@ -23,7 +23,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     path = "/nodes",
     tag = "nodes",
     params(PageParams),
-    responses((status = 200, body = Page<NodeView>), (status = "default", body = Problem)),
+    responses((status = 200, body = Page<NodeView>), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("node.read"))),
 )]
 async fn list(
@@ -42,7 +42,7 @@ async fn list(
     path = "/nodes/{id}",
     tag = "nodes",
     params(("id" = String, Path, description = "The node's id")),
-    responses((status = 200, body = NodeView), (status = "default", body = Problem)),
+    responses((status = 200, body = NodeView), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("node.read"))),
 )]
 async fn show(

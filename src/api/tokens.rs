@@ -61,7 +61,7 @@ struct NewTokenView {
     get,
     path = "/tokens",
     tag = "tokens",
-    responses((status = 200, body = Page<TokenView>), (status = "default", body = Problem)),
+    responses((status = 200, body = Page<TokenView>), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("token.read"))),
 )]
 async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<Page<TokenView>>, Problem> {
@@ -77,7 +77,7 @@ async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> R
     tag = "tokens",
     params(("Idempotency-Key" = Option<String>, Header, description = "The same request with the same key gives the same answer")),
     request_body = New,
-    responses((status = 201, body = NewTokenView), (status = "default", body = Problem)),
+    responses((status = 201, body = NewTokenView), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("token.manage"))),
 )]
 async fn create(
@@ -110,7 +110,7 @@ async fn create(
     path = "/tokens/{id}",
     tag = "tokens",
     params(("id" = String, Path, description = "The token's id")),
-    responses((status = 204), (status = "default", body = Problem)),
+    responses((status = 204), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("token.manage"))),
 )]
 async fn revoke(

@@ -278,7 +278,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
                 self.unpark(workflow, state, "workflow.retry").await?;
                 Ok(id)
             }
-            state => Err(Error::input(format!("the workflow {id} is {state}, neither parked nor failed"))),
+            state => Err(Error::conflict(format!("the workflow {id} is {state}, neither parked nor failed"))),
         }
     }
 
@@ -328,7 +328,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     pub async fn abandon(&self, id: WorkflowId) -> Result<()> {
         let workflow = self.record(id).await?;
         if workflow.state != WorkflowState::Parked {
-            return Err(Error::input(format!("the workflow {id} is {}, not parked", workflow.state)));
+            return Err(Error::conflict(format!("the workflow {id} is {}, not parked", workflow.state)));
         }
         self.unpark(workflow, WorkflowState::Failed, "workflow.abandon").await
     }

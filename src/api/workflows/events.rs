@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(300);
     path = "/workflows/{id}/events",
     tag = "workflows",
     params(("id" = String, Path, description = "The workflow's id")),
-    responses((status = 200, content_type = "text/event-stream", body = String), (status = "default", body = Problem)),
+    responses((status = 200, content_type = "text/event-stream", body = String), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("workflow.read"))),
 )]
 pub(super) async fn events(

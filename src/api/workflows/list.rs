@@ -32,7 +32,7 @@ pub(super) struct Filter {
     path = "/workflows",
     tag = "workflows",
     params(Filter, PageParams),
-    responses((status = 200, body = Page<WorkflowView>), (status = "default", body = Problem)),
+    responses((status = 200, body = Page<WorkflowView>), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("workflow.read"))),
 )]
 pub(super) async fn list(

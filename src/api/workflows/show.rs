@@ -16,7 +16,7 @@ use crate::id::WorkflowId;
     path = "/workflows/{id}",
     tag = "workflows",
     params(("id" = String, Path, description = "The workflow's id")),
-    responses((status = 200, body = WorkflowView), (status = "default", body = Problem)),
+    responses((status = 200, body = WorkflowView), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("workflow.read"))),
 )]
 pub(super) async fn show(

@@ -22,7 +22,7 @@ use crate::id::WorkspaceId;
 #[serde(deny_unknown_fields)]
 pub(super) struct Change {
     /// What people call it.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: String,
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Change {
     request_body = Change,
     responses(
         (status = 200, body = WorkspaceView, headers(("ETag" = String))),
-        (status = 412, description = "It was changed meanwhile", body = Problem),
-        (status = 428, description = "If-Match is missing", body = Problem),
-        (status = "default", body = Problem),
+        (status = 412, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = 428, description = "If-Match is missing", body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("workspace.change"))),
 )]

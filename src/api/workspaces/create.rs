@@ -35,7 +35,7 @@ pub(super) struct New {
     #[schema(example = "starter")]
     tier: String,
     /// What people call it.
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
 }
 
@@ -48,8 +48,8 @@ pub(super) struct New {
     request_body = New,
     responses(
         (status = 202, body = Begun, headers(("Location" = String))),
-        (status = 409, description = "The slug is taken", body = Problem),
-        (status = "default", body = Problem),
+        (status = 409, description = "The slug is taken", body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("workspace.create"))),
 )]

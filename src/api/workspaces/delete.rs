@@ -31,9 +31,9 @@ use crate::{Error, Result};
     ),
     responses(
         (status = 202, body = Begun),
-        (status = 409, description = "The fleet's files declare it", body = Problem),
-        (status = 412, description = "It was changed meanwhile", body = Problem),
-        (status = "default", body = Problem),
+        (status = 409, description = "The fleet's files declare it", body = Problem, content_type = "application/problem+json"),
+        (status = 412, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("workspace.delete"))),
 )]

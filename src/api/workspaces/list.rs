@@ -30,7 +30,7 @@ pub(super) struct Filter {
     path = "/workspaces",
     tag = "workspaces",
     params(Filter, PageParams),
-    responses((status = 200, body = Page<WorkspaceView>), (status = "default", body = Problem)),
+    responses((status = 200, body = Page<WorkspaceView>), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("workspace.read"))),
 )]
 pub(super) async fn list(

@@ -18,7 +18,7 @@ use crate::id::WorkspaceId;
     path = "/workspaces/{id}",
     tag = "workspaces",
     params(("id" = String, Path, description = "The workspace's id")),
-    responses((status = 200, body = WorkspaceView, headers(("ETag" = String))), (status = "default", body = Problem)),
+    responses((status = 200, body = WorkspaceView, headers(("ETag" = String))), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("workspace.read"))),
 )]
 pub(super) async fn show(

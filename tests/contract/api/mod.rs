@@ -2,6 +2,7 @@
 
 mod document;
 mod guard;
+mod schemathesis;
 mod tokens;
 mod workflows;
 mod workspaces;

@@ -47,7 +47,7 @@ async fn what_is_parked_is_retried_or_given_up(kind: Kind) {
     let mut workflow = api.world.store.read().await.unwrap().live_workflow("provision", &id).await.unwrap().unwrap();
     let path = format!("/v1/workflows/{}", workflow.id);
     let early = api.ask(ROOT, &format!("POST {path}/retry"), "").await;
-    assert_eq!((early.status, early.problem().as_str()), (422, "invalid"), "{}", early.body);
+    assert_eq!((early.status, early.problem().as_str()), (409, "conflict"), "{}", early.body);
     workflow.state = WorkflowState::Parked;
     workflow.error = Some("it stuck".into());
     api.world.store.write(move |tx| Box::pin(async move { tx.update_workflow(&workflow).await })).await.unwrap();
