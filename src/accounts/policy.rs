@@ -12,6 +12,7 @@
 //! | `revision.read` | operator, support | |
 //! | `token.read`, `token.manage` | operator | |
 //! | `audit.read` | operator, support | |
+//! | `metrics.read` | operator, support | |
 
 use super::Principal;
 use crate::id::WorkspaceId;
@@ -42,13 +43,15 @@ pub enum Permission {
     TokenManage,
     /// See the audit log.
     AuditRead,
+    /// See the program's figures.
+    MetricsRead,
 }
 
 use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
         Self::WorkspaceChange,
@@ -60,6 +63,7 @@ impl Permission {
         Self::TokenRead,
         Self::TokenManage,
         Self::AuditRead,
+        Self::MetricsRead,
     ];
 
     /// Its name, in scopes and in the API's document.
@@ -76,6 +80,7 @@ impl Permission {
             Self::TokenRead => "token.read",
             Self::TokenManage => "token.manage",
             Self::AuditRead => "audit.read",
+            Self::MetricsRead => "metrics.read",
         }
     }
 
@@ -91,7 +96,7 @@ impl Permission {
             Self::WorkflowOperate => (&[Operator], &[]),
             Self::RevisionRead => (&[Operator, Support], &[]),
             Self::TokenRead | Self::TokenManage => (&[Operator], &[]),
-            Self::AuditRead => (&[Operator, Support], &[]),
+            Self::AuditRead | Self::MetricsRead => (&[Operator, Support], &[]),
         }
     }
 }

@@ -5,7 +5,7 @@ use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, health, nodes, tokens, workflows, workspaces};
+use super::{App, health, nodes, record, tokens, workflows, workspaces};
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -19,6 +19,7 @@ use super::{App, health, nodes, tokens, workflows, workspaces};
         (name = "nodes", description = "The machines that serve workspaces"),
         (name = "workflows", description = "Durable work"),
         (name = "tokens", description = "Tokens of operators and machines"),
+        (name = "record", description = "What was published, and who did what"),
         (name = "health", description = "For load balancers and monitoring"),
     ),
     modifiers(&Bearer),
@@ -42,7 +43,8 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
         .merge(workspaces::routes())
         .merge(nodes::routes())
         .merge(workflows::routes())
-        .merge(tokens::routes());
+        .merge(tokens::routes())
+        .merge(record::routes());
     let (v1, mut under_v1) = v1.split_for_parts();
     let (open, mut document) = OpenApiRouter::with_openapi(Base::openapi()).merge(health::routes()).split_for_parts();
     document.info.version = crate::VERSION.to_owned();

@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
 use super::limits::client;
-use super::{App, Problem};
+use super::{App, Problem, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -23,6 +23,7 @@ pub(super) struct RequestId(pub(super) String);
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let (method, path, begun) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
     let mut response = match admit(&app, &request) {
         Ok(()) => {
@@ -46,6 +47,7 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    metrics::count(&method, route.as_ref(), response.status(), begun.elapsed());
     tracing::info!(?id, %method, path, status = response.status().as_u16(), elapsed = ?begun.elapsed(), "request");
     response
 }

@@ -9,10 +9,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::metrics::SEEN;
 use super::{App, Problem};
-
-/// How long ago a worker may have said that it lives, in seconds.
-const SEEN: i64 = 30;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))

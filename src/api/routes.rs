@@ -8,6 +8,7 @@ use axum::{Json, Router, middleware};
 use super::caller::authorize;
 use super::document::described;
 use super::guard::guard;
+use super::metrics::metrics;
 use super::{App, Problem};
 
 /// The API.
@@ -19,7 +20,9 @@ pub fn router(app: App) -> Router {
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(app.clone(), authorize));
     let most = usize::try_from(app.http().body_kib).unwrap_or(usize::MAX).saturating_mul(1 << 10);
+    let figures = get(metrics).layer(middleware::from_fn_with_state(app.clone(), authorize));
     open.route("/openapi.json", get(async || Json(document)))
+        .route("/metrics", figures)
         .nest("/v1", v1)
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
-use crate::id::{Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
-use crate::store::{Node, StepRecord, TokenRecord, WorkflowRecord, Workspace};
+use crate::id::{AuditId, Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
+use crate::store::{AuditRow, Node, Revision, StepRecord, TokenRecord, WorkflowRecord, Workspace};
 
 /// A workspace, with its node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -256,5 +256,64 @@ impl From<TokenRecord> for TokenView {
             last_used_at: token.last_used_at,
             revoked_at: token.revoked_at,
         }
+    }
+}
+
+/// A revision of the fleet's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevisionView {
+    /// Its id.
+    #[schema(value_type = String, example = "rv_01jd8x1s3ve5fs9v2t5g7qk0mz")]
+    pub id: RevisionId,
+    /// 1, 2, … in the order of publication.
+    pub number: u32,
+    /// SHA-256 over the files, in hexadecimal.
+    pub digest: String,
+    /// When it was published.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// Who published it.
+    pub created_by: String,
+}
+
+impl From<Revision> for RevisionView {
+    fn from(revision: Revision) -> Self {
+        let Revision { id, number, digest, created_at, created_by, .. } = revision;
+        Self { id, number, digest, created_at, created_by }
+    }
+}
+
+/// An entry of the audit log, without personal data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EntryView {
+    /// Its id.
+    #[schema(value_type = String, example = "au_01jd8x1s3ve5fs9v2t5g7qk0mz")]
+    pub id: AuditId,
+    /// When the act happened.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: String,
+    /// What was done (`node.create`).
+    pub action: String,
+    /// To what: an id.
+    pub target: String,
+    /// How it ended: `done`, `refused`, or a workflow's end.
+    pub outcome: String,
+    /// The request or workflow in whose course it was done.
+    pub request_id: Option<String>,
+    /// More about the act.
+    #[schema(value_type = Object)]
+    pub details: serde_json::Value,
+    /// Its place in the chain; none while it is not sealed.
+    pub seq: Option<i64>,
+    /// Its hash in the chain, in hexadecimal.
+    pub hash: Option<String>,
+}
+
+impl From<AuditRow> for EntryView {
+    fn from(row: AuditRow) -> Self {
+        let AuditRow { id, at, actor, action, target, outcome, request_id, details, seq, hash, .. } = row;
+        Self { id, at, actor, action, target, outcome, request_id, details, seq, hash }
     }
 }

@@ -19,7 +19,7 @@ use crate::config::layers::Layers;
 use crate::secrets::keys::FleetKeys;
 use crate::workflow::flows;
 use crate::workflow::{Engine, NoObserver};
-use crate::{Error, Result, atomic_file, ownership};
+use crate::{Error, Result, atomic_file, ownership, telemetry};
 
 /// Serves the control API, and runs its workflows where nobody else does
 ///
@@ -70,6 +70,8 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         None => embedded(env, layers).await?,
     };
     let stop = stop_on_signals(env.printer, STOPPING)?;
+    // Before the first request is counted.
+    telemetry::metrics()?;
     let platform = Arc::new(control.platform(env)?);
     let engine = Engine::new(control.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "api");
     let settings = &control.layers.control;

@@ -56,7 +56,7 @@ pub use node::{Node, NodeState};
 pub use reader::Reader;
 pub use revision::Revision;
 pub use secret::{EnvelopeRecord, SecretRecord, SecretState};
-pub use statements::{Listed, Turn, WorkflowPage, WorkspacePage};
+pub use statements::{Listed, StateCount, Turn, WorkflowCount, WorkflowPage, WorkspacePage};
 pub use token::{Role, TokenRecord};
 pub use tx::Tx;
 pub use workflow::{Ability, Claimant, Placement, StepRecord, StepState, WorkerRecord, WorkflowRecord, WorkflowState};

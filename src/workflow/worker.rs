@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::lease;
 use super::{Engine, Outcome};
 use crate::audit::{self, Checkpoints};
-use crate::id::WorkflowId;
-use crate::store::{Ability, Claimant, Store, WorkerRecord, WorkflowRecord};
+use crate::id::{WorkflowId, WorkspaceId};
+use crate::store::{Ability, Claimant, Store, Tx, WorkerRecord, WorkflowRecord};
 use crate::{Kind, Result};
 
 /// How often work is looked for when nobody tells of any: the most that a lost word costs.
@@ -114,8 +114,8 @@ impl<C: Send + Sync + 'static> Worker<C> {
                 let now = tx.shared_now().await?;
                 let mut claimed = Vec::new();
                 for id in tx.runnable_workflows(&claimant, now, limit).await? {
-                    for ability in &claimant.abilities {
-                        tx.place_workflow(id, *ability, &claimant.host).await?;
+                    if !place(tx, id, &claimant.host).await? {
+                        continue;
                     }
                     tx.lease_workflow(id, &claimant.process, lease::until(now)).await?;
                     claimed.extend(tx.workflow(id).await?);
@@ -156,6 +156,22 @@ impl<C: Send + Sync + 'static> Worker<C> {
         });
         left.await
     }
+}
+
+/// Binds a workflow that needs a host, and has none yet, to the host of its workspace's node, or to this one where there is no
+/// node yet. Whether it is for this host.
+async fn place(tx: &mut Tx, id: WorkflowId, here: &str) -> Result<bool> {
+    let Some(workflow) = tx.workflow(id).await? else { return Ok(false) };
+    if workflow.host.is_some() || workflow.needs != Some(Ability::Local) {
+        return Ok(true);
+    }
+    let node = match workflow.subject.parse::<WorkspaceId>() {
+        Ok(workspace) => tx.node_of(workspace).await?,
+        Err(_) => None,
+    };
+    let host = node.and_then(|node| node.host).unwrap_or_else(|| here.to_owned());
+    tx.place_workflow(id, &host).await?;
+    Ok(host == here)
 }
 
 /// What is done for all, by one worker at a time: sealing the audit log, and dropping ciphertext that nobody came for.

@@ -17,6 +17,7 @@ use crate::{Kind, World, both};
 both!(
     many_workers_share_the_work_and_none_is_done_twice,
     a_flow_for_a_host_runs_on_that_host,
+    a_flow_of_a_node_runs_where_the_node_is,
     work_is_heard_of_at_once,
     a_worker_that_is_told_to_stop_hands_over,
     past_the_point_of_no_return_it_is_tried_again_later,
@@ -188,6 +189,26 @@ async fn a_flow_for_a_host_runs_on_that_host(kind: Kind) {
     for worker in [unable, a, b] {
         worker.stop().await;
     }
+}
+
+async fn a_flow_of_a_node_runs_where_the_node_is(kind: Kind) {
+    let world = World::new(kind).await;
+    let done = Arc::new(Done::default());
+    let enqueuing = engine(&world.store, &done);
+    let (workspace, mut node) = world.with_node("acme").await;
+    node.host = Some("b".into());
+    world.store.write(move |tx| Box::pin(async move { tx.update_node(&node).await })).await.unwrap();
+    // Enqueued when nobody knew where the node would be.
+    let subject: &'static str = Box::leak(workspace.id.to_string().into_boxed_str());
+    enqueue_at(&enqueuing, subject, Placement { needs: Some(Ability::Local), host: None }).await;
+    let a = Running::start(engine(&world.store, &done), "a", vec![Ability::Local]);
+    let placed = |found: &[WorkflowRecord]| found[0].host.is_some();
+    let found = until(&world.store, "a finds out where it belongs", placed).await;
+    assert_eq!((found[0].host.as_deref(), found[0].state), (Some("b"), WorkflowState::Queued));
+    let b = Running::start(engine(&world.open_again().await, &done), "b", vec![Ability::Local]);
+    until(&world.store, "b takes it", all_succeeded).await;
+    a.stop().await;
+    b.stop().await;
 }
 
 async fn work_is_heard_of_at_once(kind: Kind) {

@@ -17,7 +17,7 @@ use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::WorkspaceId;
 use crate::store::{ManagedBy, Placement, WorkspaceState};
-use crate::workflow::flows::{Params, deprovision};
+use crate::workflow::flows::{Params, deprovision, provision};
 use crate::{Error, Result};
 
 /// Ends a workspace: its node is wiped and destroyed, and its slug is free again
@@ -61,7 +61,11 @@ pub(super) async fn delete(
             let params = to_value(&Params { ends: true, ..Params::of(&workspace, caller.actor()) })?;
             let placement = match &node {
                 Some(node) => placement(Some(node), ProviderKind::Local),
-                None => Placement::default(),
+                // One may be made while this waits for its turn; whoever takes this on finds out where.
+                None => {
+                    let making = tx.live_workflow(provision::KIND, &id.to_string()).await?;
+                    Placement { needs: making.and_then(|making| making.needs), host: None }
+                }
             };
             let (subject, revision) = (id.to_string(), workspace.revision_id);
             let workflow = engine.enqueue_in(tx, deprovision::KIND, &subject, params, revision, placement).await?;

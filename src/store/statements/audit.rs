@@ -37,6 +37,29 @@ impl Reader {
         Ok(rows)
     }
 
+    /// At most `limit` entries whose position is below `before`, the latest first; of one target or actor where it is given.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_page(
+        &mut self,
+        before: Option<i64>,
+        target: Option<&str>,
+        actor: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>> {
+        all!(
+            self,
+            "reading the audit log",
+            "SELECT * FROM audit_entries WHERE ($1 IS NULL OR position < $1) AND ($2 IS NULL OR target = $2) \
+             AND ($3 IS NULL OR actor = $3) ORDER BY position DESC LIMIT $4",
+            before,
+            target,
+            actor,
+            i64::from(limit),
+        )
+    }
+
     /// At most `limit` entries that are not sealed yet, in the order of appending.
     ///
     /// # Errors

@@ -109,6 +109,7 @@ macro_rules! insert {
 }
 
 mod audit;
+mod count;
 mod idempotency;
 mod image;
 mod node;
@@ -121,6 +122,7 @@ mod worker;
 mod workflow;
 mod workspace;
 
+pub use count::{StateCount, WorkflowCount};
 pub use turn::Turn;
 pub use workflow::WorkflowPage;
 pub use workspace::{Listed, WorkspacePage};

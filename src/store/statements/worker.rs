@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use crate::Result;
 use crate::clock::Timestamp;
 use crate::id::WorkflowId;
-use crate::store::{Ability, Claimant, Reader, Tx, WorkerRecord, WorkflowRecord};
+use crate::store::{Claimant, Reader, Tx, WorkerRecord, WorkflowRecord};
 
 impl Reader {
     /// The workers that said that they live, the latest first.
@@ -70,20 +70,12 @@ impl Tx {
         Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Binds a workflow that needs this ability, and no host yet, to a host.
+    /// Binds a workflow to a host.
     ///
     /// # Errors
     /// Fails where the database does.
-    pub async fn place_workflow(&mut self, id: WorkflowId, needs: Ability, host: &str) -> Result<()> {
-        execute!(
-            self,
-            "placing a workflow",
-            "UPDATE workflows SET host = $1 WHERE id = $2 AND needs = $3 AND host IS NULL",
-            host,
-            id,
-            needs,
-        )
-        .map(drop)
+    pub async fn place_workflow(&mut self, id: WorkflowId, host: &str) -> Result<()> {
+        execute!(self, "placing a workflow", "UPDATE workflows SET host = $1 WHERE id = $2", host, id).map(drop)
     }
 
     /// Writes down that a worker lives, by the database's clock.

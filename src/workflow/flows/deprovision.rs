@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, is_brought, machine, node, secrets};
+use super::{Params, Platform, is_brought, machine, node, provision, secrets};
 use crate::audit::Entry;
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
-use crate::store::{Node, NodeState, WorkspaceState};
+use crate::store::{Node, NodeState, WorkflowState, WorkspaceState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Flow, Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -114,6 +114,13 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
             }
             workspace.state = WorkspaceState::Gone;
             tx.update_workspace(&workspace).await?;
+            // One that is parked would wait for ever for a person.
+            if let Some(mut left) = tx.live_workflow(provision::KIND, &workspace.id.to_string()).await? {
+                left.state = WorkflowState::Failed;
+                left.error = Some("its workspace is gone".into());
+                left.ended_at = Some(tx.now());
+                tx.update_workflow(&left).await?;
+            }
             Entry::new(&params.actor, "workspace.gone", workspace.id.to_string())
                 .detail("slug", params.slug)
                 .append(tx)

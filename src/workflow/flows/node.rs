@@ -48,6 +48,9 @@ impl Step<Platform> for Record {
                     if let Some(node) = tx.node_of(params.workspace).await? {
                         return Ok(node);
                     }
+                    if tx.workspace(params.workspace).await?.is_none_or(|found| found.state == WorkspaceState::Gone) {
+                        return Err(Error::failed(format!("the workspace {} is gone", params.slug)));
+                    }
                     let node = Node { host, ..Node::new(&fleet, params.workspace, name, kind, tx.now()) };
                     tx.insert_node(&node).await?;
                     if let Some(mut workspace) = tx.workspace(params.workspace).await? {

@@ -17,6 +17,8 @@ both!(
     errors_are_problem_details_with_a_request_id,
     bodies_that_are_none_are_refused,
     who_asks_too_often_waits,
+    the_record_is_read_page_by_page,
+    figures_are_for_those_who_may_see_them,
     it_stops_when_told,
 );
 
@@ -122,6 +124,49 @@ async fn who_asks_too_often_waits(kind: Kind) {
     let api = Api::with(kind, Http::default(), Limits { per_token: 1, ..Limits::default() }).await;
     assert_eq!(api.ask(ROOT, "GET /v1/nodes", "").await.status, 200);
     assert_eq!(api.ask(ROOT, "GET /v1/nodes", "").await.status, 429);
+}
+
+async fn the_record_is_read_page_by_page(kind: Kind) {
+    let api = Api::start(kind).await;
+    let revisions = api.ask(ROOT, "GET /v1/revisions", "").await.json();
+    assert_eq!(
+        (&revisions["items"][0]["number"], &revisions["items"][0]["created_by"]),
+        (&json!(1), &json!("local:root"))
+    );
+    let id = api.workspace("acme").await;
+    let of_it = api.ask(ROOT, &format!("GET /v1/audit?target={id}&limit=1"), "").await.json();
+    assert_eq!(
+        (&of_it["items"][0]["action"], &of_it["items"][0]["actor"]),
+        (&json!("workspace.create"), &json!("token:root"))
+    );
+    let next = of_it["next"].as_str().unwrap();
+    let rest = api.ask(ROOT, &format!("GET /v1/audit?target={id}&limit=1&cursor={next}"), "").await.json();
+    assert_eq!((&rest["items"][0]["action"], &rest["next"]), (&json!("workflow.enqueue"), &serde_json::Value::Null));
+    let theirs = api.ask(ROOT, "GET /v1/audit?actor=nobody", "").await.json();
+    assert_eq!(theirs["items"], json!([]));
+}
+
+async fn figures_are_for_those_who_may_see_them(kind: Kind) {
+    stead::telemetry::metrics().unwrap();
+    let api = Api::start(kind).await;
+    assert_eq!(api.raw("GET /metrics", "").await.status, 401);
+    let id = api.workspace("acme").await;
+    let member = api.token(json!({"name": "m", "role": "member", "workspace_id": id})).await;
+    assert_eq!(api.ask(&member, "GET /metrics", "").await.problem(), "forbidden");
+    api.ask(ROOT, &format!("GET /v1/workspaces/{id}"), "").await;
+    let figures = api.ask(ROOT, "GET /metrics", "").await;
+    assert_eq!(figures.header("content-type").as_deref(), Some("text/plain; version=0.0.4; charset=utf-8"));
+    for line in [
+        "stead_workflows{kind=\"provision\",state=\"queued\"} 1",
+        "stead_workflows{kind=\"deprovision\",state=\"parked\"} 0",
+        "stead_workspaces{state=\"pending\"} 1",
+        "stead_nodes{state=\"ready\"} 0",
+        "stead_workers 0",
+        "stead_http_requests_total{method=\"GET\",route=\"/v1/workspaces/{id}\",status=\"200\"} 1",
+    ] {
+        assert!(figures.body.lines().any(|found| found == line), "{line}\n{}", figures.body);
+    }
+    assert!(!figures.body.contains(&id), "an id would be a series of its own");
 }
 
 async fn it_stops_when_told(kind: Kind) {
