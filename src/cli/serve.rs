@@ -88,7 +88,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
             None => Ok(()),
         }
     };
-    let (served, worked) = tokio::join!(api::serve(listener, api::router(app), stop.clone()), work);
+    let (served, worked) = tokio::join!(api::serve(listener, api::router(app), &settings.http, stop.clone()), work);
     served.and(worked)?;
     control.store.close().await;
     Ok(())

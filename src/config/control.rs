@@ -59,6 +59,8 @@ pub struct Http {
     pub timeout_seconds: u32,
     /// The longest body, in KiB.
     pub body_kib: u32,
+    /// The most connections at once.
+    pub connections: u32,
 }
 
 impl Default for Http {
@@ -68,6 +70,7 @@ impl Default for Http {
             trusted_proxies: Vec::new(),
             timeout_seconds: 10,
             body_kib: 64,
+            connections: 4096,
         }
     }
 }

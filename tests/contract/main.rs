@@ -97,16 +97,21 @@ impl World {
 
     /// One whose store belongs to no fleet yet.
     pub(crate) async fn unbound(kind: Kind) -> Self {
+        match kind {
+            Kind::Sqlite => Self::at(Place::Folder).await,
+            Kind::Postgres => Self::of(Database::new()).await,
+        }
+    }
+
+    /// One over this database, which is empty.
+    pub(crate) async fn of(database: Database) -> Self {
+        assert_ne!(Store::migrate(database.url().parse().unwrap()).await.unwrap(), 0);
+        Self::at(|folder| Place::Database(database, folder)).await
+    }
+
+    async fn at(place: impl FnOnce(Utf8PathBuf) -> Place) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Utf8Path::from_path(dir.path()).unwrap().join(".stead");
-        let place = match kind {
-            Kind::Sqlite => Place::Folder(folder),
-            Kind::Postgres => {
-                let database = Database::new();
-                assert_ne!(Store::migrate(database.url().parse().unwrap()).await.unwrap(), 0);
-                Place::Database(database, folder)
-            }
-        };
+        let place = place(Utf8Path::from_path(dir.path()).unwrap().join(".stead"));
         let store = open_place(&place.words()).await;
         Self { store, fleet: FleetId::mint(), place, dir }
     }
@@ -114,6 +119,14 @@ impl World {
     /// The same store, as another program has it.
     pub(crate) async fn open_again(&self) -> Store {
         open_place(&self.place.words()).await
+    }
+
+    /// Stops the server and starts it again, where it is this test's own.
+    pub(crate) fn server(&self) -> &crate::postgres::Server {
+        match &self.place {
+            Place::Database(database, _) => database.server(),
+            Place::Folder(_) => panic!("there is no server"),
+        }
     }
 
     pub(crate) fn place(&self) -> &Place {

@@ -6,6 +6,7 @@ use serde_json::json;
 use stead::clock::{Clock, SystemClock};
 use stead::config::control::{Http, Limits};
 use stead::store::WorkerRecord;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Api, ROOT};
@@ -19,6 +20,7 @@ both!(
     who_asks_too_often_waits,
     the_record_is_read_page_by_page,
     figures_are_for_those_who_may_see_them,
+    those_who_say_nothing_hold_nobody_up,
     it_stops_when_told,
 );
 
@@ -167,6 +169,49 @@ async fn figures_are_for_those_who_may_see_them(kind: Kind) {
         assert!(figures.body.lines().any(|found| found == line), "{line}\n{}", figures.body);
     }
     assert!(!figures.body.contains(&id), "an id would be a series of its own");
+}
+
+async fn those_who_say_nothing_hold_nobody_up(kind: Kind) {
+    let http = Http { timeout_seconds: 1, connections: 300, ..Http::default() };
+    let api = Api::with(kind, http, Limits { per_address: 100_000, ..Limits::default() }).await;
+    // As many as there are seats for, some of which have begun to say something.
+    let mut idle = Vec::new();
+    for n in 0..300 {
+        let mut stream = TcpStream::connect(api.address).await.unwrap();
+        if n % 3 == 0 {
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: ").await.unwrap();
+        }
+        idle.push(stream);
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(api.raw("GET /healthz", "").await.status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let mut end = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), idle[0].read_to_end(&mut end)).await.unwrap().unwrap();
+
+    // A body that comes slowly, or never.
+    let mut slow = TcpStream::connect(api.address).await.unwrap();
+    let head = format!(
+        "POST /v1/workspaces HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {ROOT}\r\ncontent-type: application/json\r\n\
+         content-length: 10\r\nconnection: close\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(Duration::from_secs(5), slow.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+
+    // Too many headers, one that is too long, and what is no HTTP at all.
+    let many: String = (0..100).map(|n| format!("x-{n}: y\r\n")).collect();
+    assert_eq!(api.raw("GET /healthz", &many).await.status, 431);
+    assert_eq!(api.raw("GET /healthz", &format!("x: {}\r\n", "y".repeat(64 << 10))).await.status, 431);
+    assert_eq!(api.send("\u{0}\u{1}\u{2} nothing\r\n\r\n").await.status, 400);
+    for odd in
+        ["GET /v1/workspaces/%ff%fe HTTP/1.1", "GET /v1/workspaces?slug=%ff HTTP/1.1", "GET /../../etc/passwd HTTP/1.1"]
+    {
+        let text = format!("{odd}\r\nhost: h\r\nconnection: close\r\nauthorization: Bearer {ROOT}\r\n\r\n");
+        let answer = api.send(&text).await;
+        assert!((200..500).contains(&answer.status), "{odd}: {}", answer.body);
+    }
 }
 
 async fn it_stops_when_told(kind: Kind) {

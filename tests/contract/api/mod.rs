@@ -2,6 +2,7 @@
 
 mod document;
 mod guard;
+mod outage;
 mod schemathesis;
 mod tokens;
 mod workflows;
@@ -79,7 +80,10 @@ impl Api {
     }
 
     pub(crate) async fn with(kind: Kind, http: Http, limits: Limits) -> Self {
-        let world = World::new(kind).await;
+        Self::over(World::new(kind).await, http, limits).await
+    }
+
+    pub(crate) async fn over(world: World, http: Http, limits: Limits) -> Self {
         let dir = world.path("fleet");
         std::fs::create_dir(&dir).unwrap();
         std::fs::write(dir.join("stead.yaml"), format!("fleet: {{name: test, id: {}}}{FLEET}", world.fleet)).unwrap();
@@ -94,10 +98,11 @@ impl Api {
         let platform = Arc::new(platform);
         let engine =
             Engine::new(world.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "local:test");
-        let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), http, &limits);
+        let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), http.clone(), &limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let server = tokio::spawn(api::serve(listener, api::router(app), shutdown.clone()));
+        let stop = shutdown.clone();
+        let server = tokio::spawn(async move { api::serve(listener, api::router(app), &http, stop).await });
         Self { world, engine, address, shutdown, server }
     }
 
