@@ -18,6 +18,7 @@ mod once;
 mod page;
 mod problem;
 mod record;
+mod reference;
 mod routes;
 mod server;
 mod tokens;

@@ -7,6 +7,25 @@ use utoipa::ToSchema;
 
 use crate::{Error, Kind};
 
+/// The kinds of problems, and what they mean.
+pub(super) const KINDS: [(&str, &str); 15] = [
+    ("bad-request", "The request is no HTTP, JSON or query that can be read, or lacks what it needs."),
+    ("conflict", "What is there already stands in the way."),
+    ("forbidden", "The token's role or scopes lack the permission that the problem names."),
+    ("idempotency-key-reused", "The Idempotency-Key was used for another request within 24 hours."),
+    ("internal", "The request failed inside Stead; the log has the cause under the request's id."),
+    ("invalid", "The request can be read, and what it asks for makes no sense."),
+    ("method-not-allowed", "The path does not take this method; `Allow` names those that it takes."),
+    ("not-found", "There is nothing here, or nothing that the caller may know of."),
+    ("precondition-failed", "It was changed since it was read: If-Match is not its ETag any more."),
+    ("precondition-required", "The change must say which version it changes, by If-Match."),
+    ("too-large", "The body is longer than this server takes."),
+    ("too-many-requests", "Too many requests in a short time; `Retry-After` says when to ask again."),
+    ("unauthenticated", "No token, a wrong one, or one that has ended."),
+    ("unavailable", "The database does not answer, or no answer came in time. The same request again is safe."),
+    ("unsupported-media-type", "The body is not JSON, or does not say so."),
+];
+
 /// An error's body: `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {

@@ -9,7 +9,7 @@ use super::caller::authorize;
 use super::document::described;
 use super::guard::guard;
 use super::metrics::metrics;
-use super::{App, Problem};
+use super::{App, Problem, reference};
 
 /// The API.
 pub fn router(app: App) -> Router {
@@ -21,7 +21,12 @@ pub fn router(app: App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), authorize));
     let most = usize::try_from(app.http().body_kib).unwrap_or(usize::MAX).saturating_mul(1 << 10);
     let figures = get(metrics).layer(middleware::from_fn_with_state(app.clone(), authorize));
+    let description = serde_json::to_value(&document).unwrap_or_default();
+    let page = reference::page(&description).map_err(Problem::from);
+    let docs = get(async move || page.map(reference::answer));
     open.route("/openapi.json", get(async || Json(document)))
+        .route("/docs", docs)
+        .route("/problems/{kind}", get(reference::problem))
         .route("/metrics", figures)
         .nest("/v1", v1)
         .method_not_allowed_fallback(wrong_method)

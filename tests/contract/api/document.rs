@@ -6,7 +6,7 @@ use stead::accounts::policy::Permission;
 use super::{Api, ROOT};
 use crate::{Kind, both};
 
-both!(every_operation_is_refused_to_whoever_lacks_its_permission);
+both!(every_operation_is_refused_to_whoever_lacks_its_permission, the_reference_page_needs_nothing_but_itself);
 
 const COMMITTED: &str = "docs/openapi.json";
 
@@ -20,6 +20,59 @@ fn the_committed_description_is_what_is_served() {
     assert!(committed == served, "{COMMITTED} is not what is served; UPDATE_CASES=1 writes it");
     let document: Value = serde_json::from_str(&served).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
+async fn the_reference_page_needs_nothing_but_itself(kind: Kind) {
+    let api = Api::start(kind).await;
+    let page = api.raw("GET /docs", "").await;
+    assert_eq!((page.status, page.header("content-type").as_deref()), (200, Some("text/html; charset=utf-8")));
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'; style-src 'sha256-"));
+    for outside in ["http://", "https://", "src=", "url(", "@import"] {
+        assert!(!page.body.contains(outside), "{outside}");
+    }
+    let document = api.raw("GET /openapi.json", "").await.json();
+    for (method, path, permission) in operations(&document) {
+        assert!(page.body.contains(&format!("<b>{method}</b> <code>{path}</code>")), "{method} {path}");
+        assert!(permission.is_none_or(|permission| page.body.contains(&format!("<code>{permission}</code>"))));
+    }
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(page.body.contains(&format!("<section id=\"{name}\">")), "{name}");
+    }
+    // A problem's type leads to its explanation.
+    let problem = api.raw("GET /v1/nodes", "").await.json()["type"].as_str().unwrap().to_owned();
+    let led = api.raw(&format!("GET {problem}"), "").await;
+    assert_eq!((led.status, led.header("location").as_deref()), (307, Some("/docs#problem-unauthenticated")));
+    assert!(page.body.contains("id=\"problem-unauthenticated\""));
+    assert_eq!(api.raw("GET /problems/none", "").await.status, 404);
+}
+
+/// Every kind of problem that the code knows is explained.
+#[test]
+fn every_kind_of_problem_is_explained() {
+    let explained = std::fs::read_to_string("src/api/problem.rs").unwrap();
+    let explained: Vec<&str> =
+        explained.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    let mut folders = vec![std::path::PathBuf::from("src/api")];
+    let mut used = std::collections::BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            let text = std::fs::read_to_string(entry).unwrap_or_default();
+            for call in text.split("Problem::new(").skip(1) {
+                let call = call.split_whitespace().collect::<Vec<_>>().join(" ");
+                let first =
+                    call.split('"').nth(1).filter(|text| text.bytes().all(|c| c.is_ascii_lowercase() || c == b'-'));
+                used.extend(first.map(str::to_owned));
+            }
+        }
+    }
+    assert!(used.len() > 8, "{used:?}");
+    for kind in used {
+        assert!(explained.contains(&kind.as_str()), "{kind} has no explanation in src/api/problem.rs");
+    }
 }
 
 /// Every operation: method, path, permission.
