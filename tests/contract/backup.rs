@@ -258,6 +258,12 @@ async fn a_store_is_taken_over_whole_and_then_refuses_to_be_used() {
 
     let error = old.open_again().await.bind_fleet(&old.fleet).await.unwrap_err();
     assert!(error.to_string().contains("was taken over: it is in the database test_"), "{error}");
+    let second = World::unbound(Kind::Postgres).await;
+    let error = second.store.take_over(&old.store).await.unwrap_err();
+    assert!(
+        error.to_string().contains("was taken over: it is in the database test_"),
+        "a fleet has one store: {error}"
+    );
     let other = full().await;
     let error = new.store.take_over(&other.store).await.unwrap_err();
     assert!(error.to_string().contains(&format!("holds the fleet {} already", old.fleet.as_str())), "{error}");

@@ -85,6 +85,10 @@ impl Store {
                 _ => Err(Error::input(format!("the fleet {fleet} is {} already", self.place()))),
             };
         }
+        if let Some(place) = moved.filter(|place| place != self.place()) {
+            return Err(Error::input(format!("the store {} was taken over: it is {place} now", from.place()))
+                .hint("a fleet has one store; where that taking over was cut short, name the same database again"));
+        }
         // Before, not after: at no moment may both be used.
         let place = self.place().to_owned();
         from.write(move |tx| Box::pin(async move { tx.set_setting(MOVED, &place).await })).await?;
