@@ -149,7 +149,7 @@ mod tests {
 
     fn principal(role: Role, workspace: Option<WorkspaceId>, scopes: &[&str]) -> Principal {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Principal { actor: "token:t".into(), grants: vec![Grant { role, workspace }], scopes }
+        Principal { actor: "token:t".into(), grants: vec![Grant { role, workspace }], scopes, expires_at: None }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Who acts.
 
+use crate::clock::Timestamp;
 use crate::id::WorkspaceId;
 use crate::store::Role;
 
@@ -21,12 +22,14 @@ pub struct Principal {
     pub grants: Vec<Grant>,
     /// What of that they came to do; all of it where this is empty.
     pub scopes: Vec<String>,
+    /// When that ends.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Principal {
     /// The operator of this machine, who holds the file with the token that `serve` made.
     pub fn root() -> Self {
         let grants = vec![Grant { role: Role::Operator, workspace: None }];
-        Self { actor: "token:root".into(), grants, scopes: Vec::new() }
+        Self { actor: "token:root".into(), grants, scopes: Vec::new(), expires_at: None }
     }
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use chrono::SubsecRound;
 use hmac::digest::CtOutput;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -79,13 +80,39 @@ impl NewToken {
     }
 }
 
-/// Makes a token, in the transaction `tx`. The token itself is in the answer, and nowhere else.
+impl NewToken {
+    /// Nobody gives away what they do not have.
+    fn check_against(&self, by: &Principal) -> Result<()> {
+        let covered = |scopes: &[String], name: &str| {
+            scopes.is_empty() || scopes.iter().any(|scope| super::policy::covers(scope, name))
+        };
+        let mut names = super::policy::Permission::ALL.iter().map(|permission| permission.name());
+        if let Some(more) = names.find(|name| covered(&self.scopes, name) && !covered(&by.scopes, name)) {
+            return Err(Error::input(format!("the token would be for {more}, which your own is not"))
+                .hint(format!("give it scopes of yours: {}", by.scopes.join(", "))));
+        }
+        match by.expires_at {
+            Some(end) if self.expires_at.is_none_or(|asked| asked > end) => Err(Error::input(format!(
+                "the token would last longer than your own, which ends at {}",
+                end.to_rfc3339()
+            ))
+            .hint("set `expires_at` to that, or to less")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes a token for `by`, in the transaction `tx`. The token itself is in the answer, and nowhere else.
 ///
 /// # Errors
-/// Fails where what is asked for makes no sense.
-pub async fn issue(tx: &mut Tx, new: NewToken, actor: &str) -> Result<(TokenRecord, Zeroizing<String>)> {
+/// Fails where what is asked for makes no sense, and where it is more, or lasts longer, than what `by` has.
+pub async fn issue(tx: &mut Tx, new: NewToken, by: &Principal) -> Result<(TokenRecord, Zeroizing<String>)> {
     let now = tx.now();
+    // As the store keeps times, so that what is compared is what was shown.
+    let new = NewToken { expires_at: new.expires_at.map(|end| end.trunc_subsecs(3)), ..new };
     new.check(now)?;
+    new.check_against(by)?;
+    let actor = by.actor.as_str();
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes).map_err(|error| Error::failed(format!("the system gives no randomness: {error}")))?;
     let token = Zeroizing::new(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)));
@@ -130,5 +157,10 @@ pub async fn find(store: &Store, token: &[u8]) -> Result<Option<Principal>> {
         store.write(move |tx| Box::pin(async move { tx.touch_token(id).await })).await?;
     }
     let grants = vec![Grant { role: record.role, workspace: record.workspace_id }];
-    Ok(Some(Principal { actor: format!("token:{}", record.id), grants, scopes: record.scopes }))
+    Ok(Some(Principal {
+        actor: format!("token:{}", record.id),
+        grants,
+        scopes: record.scopes,
+        expires_at: record.expires_at,
+    }))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::limits::Limiter;
+use super::streams::Streams;
 use crate::accounts::TokenHash;
 use crate::config::control::{Http, Limits};
 use crate::fleet::ProviderKind;
@@ -21,6 +22,7 @@ struct Inner {
     root: TokenHash,
     http: Http,
     limiter: Limiter,
+    streams: Streams,
 }
 
 impl App {
@@ -33,7 +35,14 @@ impl App {
         http: Http,
         limits: &Limits,
     ) -> Self {
-        Self(Arc::new(Inner { engine, platform, root, http, limiter: Limiter::new(limits) }))
+        Self(Arc::new(Inner {
+            engine,
+            platform,
+            root,
+            http,
+            limiter: Limiter::new(limits),
+            streams: Streams::default(),
+        }))
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -50,6 +59,10 @@ impl App {
 
     pub(super) fn http(&self) -> &Http {
         &self.0.http
+    }
+
+    pub(super) fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     pub(super) fn limiter(&self) -> &Limiter {

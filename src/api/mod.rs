@@ -21,6 +21,7 @@ mod record;
 mod reference;
 mod routes;
 mod server;
+mod streams;
 mod tokens;
 pub mod views;
 mod workflows;

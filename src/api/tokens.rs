@@ -5,12 +5,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::caller::Caller;
-use super::extract::{Body, Path};
+use super::extract::{Body, Path, Query};
 use super::once::{Created, once};
 use super::page::Page;
 use super::views::TokenView;
@@ -56,17 +56,31 @@ struct NewTokenView {
     token: Option<String>,
 }
 
-/// Lists the platform's tokens, without the tokens
+/// Which tokens.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Those for this workspace; without it, those for the platform.
+    #[param(value_type = Option<String>)]
+    workspace_id: Option<WorkspaceId>,
+}
+
+/// Lists the platform's tokens, or a workspace's, without the tokens
 #[utoipa::path(
     get,
     path = "/tokens",
     tag = "tokens",
+    params(Filter),
     responses((status = 200, body = Page<TokenView>), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("token.read"))),
 )]
-async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<Page<TokenView>>, Problem> {
+async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page<TokenView>>, Problem> {
     caller.may(&app, Permission::TokenRead, None).await?;
-    let tokens = app.store().read().await?.tokens(None).await?;
+    let tokens = app.store().read().await?.tokens(filter.workspace_id).await?;
     Ok(Json(Page { items: tokens.into_iter().map(TokenView::from).collect(), next: None }))
 }
 
@@ -89,7 +103,7 @@ async fn create(
     caller.may(&app, Permission::TokenManage, None).await?;
     let New { name, role, workspace_id, scopes, expires_at } = body.json()?;
     let new = NewToken { name, role, workspace: workspace_id, scopes, expires_at };
-    let actor = caller.actor().to_owned();
+    let by = caller.principal.clone();
     let created = once(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             if let Some(id) = new.workspace
@@ -97,7 +111,7 @@ async fn create(
             {
                 return Err(Error::input(format!("there is no workspace {id}")));
             }
-            let (record, token) = issue(tx, new, &actor).await?;
+            let (record, token) = issue(tx, new, &by).await?;
             Ok(Created::new(StatusCode::CREATED, &TokenView::from(record))?.showing("token", token))
         })
     });

@@ -73,10 +73,16 @@ impl Checkpoints {
         let mut reader = store.read().await?;
         let (Some(head), Some(fleet)) = (reader.audit_head().await?, reader.fleet().await?) else { return Ok(()) };
         let at = reader.now();
-        drop(reader);
-        if lines(&self.file)?.last().is_some_and(|last| last.seq == head.seq && last.hash == head.hash) {
-            return Ok(());
+        if let Some(last) = lines(&self.file)?.into_iter().max_by_key(|line| line.seq) {
+            // Nothing is vouched for that does not go on from what was vouched for.
+            if reader.audit_hash_at(last.seq).await?.as_ref() != Some(&last.hash) {
+                return Err(self.parted(&last));
+            }
+            if last.seq == head.seq {
+                return Ok(());
+            }
         }
+        drop(reader);
         let mut checkpoint = Checkpoint { fleet, seq: head.seq, hash: head.hash, at, signature: String::new() };
         let signature = keypair::signing_key(&self.key)?.sign(&checkpoint.signed_bytes());
         checkpoint.signature = BASE64_STANDARD.encode(signature.to_bytes());
@@ -87,6 +93,14 @@ impl Checkpoints {
         file.write_all(format!("\n{line}\n").as_bytes()).with_context(context)?;
         file.sync_data().with_context(context)?;
         ownership::inherit(&self.file)
+    }
+}
+
+impl Checkpoints {
+    fn parted(&self, last: &Checkpoint) -> Error {
+        Error::failed(format!("the audit log has not the entry {} that {} vouches for", last.seq, self.file))
+            .hint("`stead audit verify` says where it breaks: somebody has cut it short or made it anew")
+            .hint("after a restore from a backup that is older, move that file aside, and keep it")
     }
 }
 
@@ -105,7 +119,11 @@ pub fn read(file: &Utf8Path, fleet: &FleetId, signer: &PublicKey) -> Result<BTre
             ))
             .hint("somebody has written it there, or the key `audit_signer` is another: compare with a copy"));
         }
-        found.insert(checkpoint.seq, checkpoint);
+        let (seq, hash) = (checkpoint.seq, checkpoint.hash.clone());
+        if found.insert(seq, checkpoint).is_some_and(|other| other.hash != hash) {
+            return Err(Error::failed(format!("{file}: two checkpoints vouch for different entries {seq}"))
+                .hint("the log was made anew between them: compare it with a backup from before"));
+        }
     }
     Ok(found)
 }

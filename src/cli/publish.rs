@@ -14,7 +14,10 @@ use crate::{Error, Result};
 /// Publishes the files as a revision; the same files are the same revision.
 pub(super) async fn publish(env: &Env, held: &Held) -> Result<Revision> {
     let files = &held.place.desired.files;
-    held.store.blobs().sweep()?;
+    // Beside workers, what lies aside may be on its way.
+    if !held.store.is_shared() {
+        held.store.blobs().sweep()?;
+    }
     // Before the set that names them.
     for (_, apart) in files.apart() {
         held.store.blobs().put_file(&apart.hash.parse()?, &apart.from).await?;

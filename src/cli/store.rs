@@ -33,7 +33,8 @@ pub(super) struct ImportArgs {
 /// Fails where the database holds a fleet already, or cannot be reached.
 pub(super) async fn run(command: &Store, env: &Env) -> Result<()> {
     let Store::Import(args) = command;
-    let options = control::database(&args.control.layers(&[])?)?;
+    let layers = args.control.layers(&[])?;
+    let options = control::database(&layers)?;
     let held = env.hold_any("stead store import").await?;
     let into = store::Store::connect(options, &held.place.dir.join(".stead"), Arc::new(SystemClock)).await?;
     // One that was taken over already, or in the midst of it, only finds out that it was.
@@ -41,7 +42,7 @@ pub(super) async fn run(command: &Store, env: &Env) -> Result<()> {
         held.store.bind_fleet(&held.place.desired.fleet.id).await?;
     }
     FleetKeys::open_or_create(&FleetKeys::folder(&held.place.dir))?;
-    into.take_over(&held.store).await?;
+    into.take_over(&held.store, &layers.control.worker.host_name()).await?;
     let mut there = Held { place: held.place, store: into };
     let revision = publish_tiers(env, &mut there).await?;
     let Held { place, store: into } = there;

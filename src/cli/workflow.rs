@@ -41,7 +41,7 @@ pub(super) struct RetryArgs {
     id: String,
 }
 
-/// Gives a parked workflow up: it counts as failed, and what it left behind is yours to clear away
+/// Gives up a workflow that is parked, or that nobody works on: it counts as failed, and what it left behind is yours to clear away
 #[derive(Debug, clap::Args)]
 pub(super) struct AbandonArgs {
     /// The workflow's id

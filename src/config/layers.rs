@@ -146,8 +146,17 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// Hides the password of a URL (RFC 3986, section 3.2.1).
+/// Hides the password of a URL: of its user (RFC 3986, section 3.2.1), and of its query, where PostgreSQL's may have one.
 fn masked(text: &str) -> String {
+    let Some((head, query)) = text.split_once('?') else { return without_user_password(text) };
+    let part = |part: &str| match part.split_once('=') {
+        Some((name, _)) if name.eq_ignore_ascii_case("password") => format!("{name}=***"),
+        _ => part.to_owned(),
+    };
+    format!("{}?{}", without_user_password(head), query.split('&').map(part).collect::<Vec<_>>().join("&"))
+}
+
+fn without_user_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let Some((user, host)) = rest[..end].rsplit_once('@') else { return text.to_owned() };
@@ -297,6 +306,7 @@ mod tests {
         for (text, shown) in [
             ("postgres://u@h/d?host=/a@b", "postgres://u@h/d?host=/a@b"),
             ("postgres://a%40b:secret@h", "postgres://a%40b:***@h"),
+            ("postgres://u:p@h/d?password=x&host=/a", "postgres://u:***@h/d?password=***&host=/a"),
             ("127.0.0.1:7380", "127.0.0.1:7380"),
         ] {
             assert_eq!(masked(text), shown);

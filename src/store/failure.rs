@@ -18,14 +18,23 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) if is_postgres(&**error) => {
-            // 08: the connection; 40: taken back for the sake of others; 53: out of connections, memory or disk; 57P: the
-            // server shuts down or starts; 25006: a standby that is not promoted yet.
+            // 08: the connection; 0A000: a plan from before the schema's last step; 25006: a standby that is not promoted yet;
+            // 25P03: this program slept in a transaction; 40: taken back for the sake of others; 53: out of connections,
+            // memory or disk; 55P03: others hold what this waits for; 57014: it took too long; 57P: the server shuts down or
+            // starts.
             // https://www.postgresql.org/docs/current/errcodes-appendix.html
             let code = error.code().unwrap_or_default();
-            ["08", "40", "53", "57P", "25006"].iter().any(|class| code.starts_with(class))
+            ["08", "0A000", "25006", "25P03", "40", "53", "55P03", "57014", "57P"]
+                .iter()
+                .any(|class| code.starts_with(class))
         }
         _ => false,
     }
+}
+
+/// Whether the server refuses a statement that was prepared before the schema's last step.
+pub(super) fn is_stale(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if is_postgres(&**error) && error.code().as_deref() == Some("0A000"))
 }
 
 fn is_postgres(error: &dyn sqlx::error::DatabaseError) -> bool {
@@ -41,6 +50,7 @@ fn hint(error: &sqlx::Error) -> Option<&'static str> {
                 "3D000" => Some("there is no such database: make it with `createdb`, then run `stead migrate`"),
                 "42501" => Some("the database's user lacks a privilege: it must own the database that it uses"),
                 "40001" | "40P01" => Some("two programs were in each other's way; the same command again goes through"),
+                "55P03" | "57014" => Some("other programs hold what this waits for; try again in a moment"),
                 "53100" => Some("the database's disk is full: free some space there"),
                 "53300" => {
                     Some("the server takes no more connections: raise its max_connections, or stop other programs")

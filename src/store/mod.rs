@@ -48,7 +48,7 @@ mod workspace;
 pub use audit::{AuditHead, AuditPersonal, AuditRow};
 pub use backup::{Manifest, restore, restore_into};
 pub use blobs::{BlobKey, Blobs};
-use failure::{database, is_unavailable};
+use failure::{database, is_stale, is_unavailable};
 pub use idempotency::Answer;
 pub use image::{Channel, Image};
 pub use lock::{FleetLock, LockHolder};

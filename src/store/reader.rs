@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
-use super::{database, postgres};
+use super::{database, is_stale, postgres};
 use crate::Result;
 use crate::clock::{Clock, Timestamp};
 
@@ -89,9 +89,16 @@ impl Reader {
         matches!(self.source, Source::PostgresWriter(_))
     }
 
-    /// Remembers that a statement failed.
-    pub(super) fn note_failure(&mut self) {
+    /// Remembers that a statement failed. Statements that were prepared before the schema's last step are prepared anew on
+    /// this connection: `stead migrate` runs while others work.
+    pub(super) async fn note_failure(&mut self, error: &sqlx::Error) {
         self.failed = true;
+        if is_stale(error)
+            && let Connection::Postgres(connection) = self.connection()
+            && let Err(error) = sqlx::Connection::clear_cached_statements(connection).await
+        {
+            tracing::debug!(%error, "forgetting prepared statements");
+        }
     }
 
     /// Whether a statement failed, even if nobody cared.

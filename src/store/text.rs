@@ -80,7 +80,6 @@ macro_rules! words {
 
         impl $name {
             /// All of them.
-            #[allow(dead_code, clippy::allow_attributes, reason = "not every enumeration is counted through")]
             pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
 
             /// The word for it.

@@ -1,6 +1,7 @@
 //! The engine: enqueues workflows, and runs them in this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use serde::Serialize;
@@ -13,8 +14,11 @@ use super::run::Run;
 use super::{Flow, Registry};
 use crate::audit::{self, Entry};
 use crate::id::{RevisionId, WorkflowId};
-use crate::store::{Listed, Placement, StepState, Store, Tx, WorkflowRecord, WorkflowState};
+use crate::store::{Listed, Placement, Store, Tx, WorkflowRecord, WorkflowState};
 use crate::{Error, Result};
+
+/// How long a worker leaves a workflow alone that could not be run on.
+const TROUBLED: Duration = Duration::from_secs(10);
 
 /// How a workflow's run in this process ended.
 #[derive(Debug)]
@@ -35,8 +39,8 @@ pub enum Outcome {
 
 /// Runs workflows. Cheap to clone.
 pub struct Engine<C> {
-    inner: Arc<Inner<C>>,
-    settings: Arc<Settings>,
+    pub(super) inner: Arc<Inner<C>>,
+    pub(super) settings: Arc<Settings>,
 }
 
 pub(super) struct Inner<C> {
@@ -212,9 +216,15 @@ impl<C: Send + Sync + 'static> Engine<C> {
         let (id, fence) = (workflow.id, workflow.fence);
         let ended = self.run_leased(workflow).await;
         if ended.is_err() {
-            // This process lives on, so nobody would take the lease over before it runs out.
-            let give_back =
-                self.inner.store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence).await }));
+            // This process lives on, so nobody would take the lease over before it runs out. A worker would take it on again at
+            // once, and fail as before.
+            let patient = self.settings.patient;
+            let give_back = self.inner.store.write(move |tx| {
+                Box::pin(async move {
+                    let again = if patient { Some(tx.shared_now().await? + TROUBLED) } else { None };
+                    tx.release_lease(id, fence, again).await
+                })
+            });
             if let Err(error) = give_back.await {
                 tracing::warn!(%id, %error, "giving the lease back");
             }
@@ -260,102 +270,6 @@ impl<C: Send + Sync + 'static> Engine<C> {
         Ok(self.run_all(left, concurrency).await)
     }
 
-    /// Makes a parked or failed workflow ready to run again. A parked one goes on in the direction in which it was going;
-    /// a failed one, of which nothing is left, begins anew under a new id. Returns the id to run.
-    ///
-    /// # Errors
-    /// Fails where there is no such workflow, or it is neither parked nor failed.
-    pub async fn retry(&self, id: WorkflowId) -> Result<WorkflowId> {
-        let workflow = self.record(id).await?;
-        match workflow.state {
-            WorkflowState::Failed => {
-                self.enqueue(&workflow.kind, workflow.subject, &workflow.params, workflow.revision_id).await
-            }
-            WorkflowState::Parked => {
-                let steps = self.inner.store.read().await?.steps(id).await?;
-                let back = steps.iter().any(|step| matches!(step.state, StepState::Undoing | StepState::Undone));
-                let state = if back { WorkflowState::Unwinding } else { WorkflowState::Queued };
-                self.unpark(workflow, state, "workflow.retry").await?;
-                Ok(id)
-            }
-            state => Err(Error::conflict(format!("the workflow {id} is {state}, neither parked nor failed"))),
-        }
-    }
-
-    /// Turns a workflow round that has not ended, parked or not: what it has done is taken back by its next run, which
-    /// ends as failed.
-    ///
-    /// # Errors
-    /// Fails where there is no such workflow, it has ended, or another program runs it.
-    pub async fn turn_back(&self, id: WorkflowId, reason: &str) -> Result<()> {
-        let mut workflow = self.unended(id).await?;
-        workflow.error = Some(reason.to_owned());
-        self.unpark(workflow, WorkflowState::Unwinding, "workflow.turn_back").await
-    }
-
-    /// Ends a workflow that has not ended, parked or not, as failed, and takes nothing back: for flows of which nothing
-    /// is to be taken back, when something newer does what they were to do.
-    ///
-    /// # Errors
-    /// As [`Engine::turn_back`].
-    pub async fn close(&self, id: WorkflowId, reason: &str) -> Result<()> {
-        let mut workflow = self.unended(id).await?;
-        let now = self.inner.store.read().await?.shared_now().await?;
-        if !lease::is_free(&workflow, now) {
-            return Err(busy(id));
-        }
-        workflow.error = Some(reason.to_owned());
-        (workflow.holder, workflow.lease_until) = (None, None);
-        workflow.ended_at = Some(self.inner.store.clock().now());
-        self.unpark(workflow, WorkflowState::Failed, "workflow.close").await
-    }
-
-    async fn unended(&self, id: WorkflowId) -> Result<WorkflowRecord> {
-        let workflow = self.record(id).await?;
-        match workflow.state {
-            WorkflowState::Succeeded | WorkflowState::Failed => {
-                Err(Error::input(format!("the workflow {id} has {} already", workflow.state))
-                    .hint("`stead workflow list` lists those that are unfinished"))
-            }
-            _ => Ok(workflow),
-        }
-    }
-
-    /// Gives a parked workflow up: it counts as failed, and what it left behind is the operator's.
-    ///
-    /// # Errors
-    /// Fails where there is no such workflow, or it is not parked.
-    pub async fn abandon(&self, id: WorkflowId) -> Result<()> {
-        let workflow = self.record(id).await?;
-        if workflow.state != WorkflowState::Parked {
-            return Err(Error::conflict(format!("the workflow {id} is {}, not parked", workflow.state)));
-        }
-        self.unpark(workflow, WorkflowState::Failed, "workflow.abandon").await
-    }
-
-    async fn record(&self, id: WorkflowId) -> Result<WorkflowRecord> {
-        let found = self.inner.store.read().await?.workflow(id).await?;
-        found.ok_or_else(|| Error::input(format!("there is no workflow {id}")).hint("`stead workflow list` lists them"))
-    }
-
-    async fn unpark(&self, mut workflow: WorkflowRecord, state: WorkflowState, action: &'static str) -> Result<()> {
-        let actor = self.settings.actor.clone();
-        let write = self.inner.store.write(move |tx| {
-            Box::pin(async move {
-                workflow.state = state;
-                if !state.is_over() {
-                    workflow.ended_at = None;
-                }
-                if !tx.update_workflow(&workflow).await? {
-                    return Err(busy(workflow.id));
-                }
-                let entry = Entry::new(actor, action, &workflow.subject).request(workflow.id.to_string());
-                entry.detail("kind", workflow.kind).append(tx).await
-            })
-        });
-        write.await
-    }
-
     async fn take(&self, id: WorkflowId) -> Result<Taken> {
         let holder = lease::this_process();
         let write = self.inner.store.write(move |tx| {
@@ -375,11 +289,6 @@ impl<C: Send + Sync + 'static> Engine<C> {
         });
         write.await
     }
-}
-
-fn busy(id: WorkflowId) -> Error {
-    Error::failed(format!("the workflow {id} is being run by another program"))
-        .hint(format!("`stead workflow show {id}` tells how it gets on"))
 }
 
 enum Taken {
@@ -402,7 +311,22 @@ const HINT: &str = "\nhint: ";
 
 /// An error as records keep it: one line, and a line for each hint.
 pub(super) fn text_of(error: &Error) -> String {
-    error.hints().iter().fold(error.one_line(), |text, hint| text + HINT + hint)
+    clean(&error.hints().iter().fold(error.one_line(), |text, hint| text + HINT + hint))
+}
+
+/// Text as every database takes it: what nodes and programs say may hold NUL, which PostgreSQL's text does not.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// As [`clean`], in all of a value.
+pub(super) fn clean_value(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => Value::String(clean(&text)),
+        Value::Array(items) => items.into_iter().map(clean_value).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (clean(&name), clean_value(value))).collect(),
+        other => other,
+    }
 }
 
 /// An error from its record.

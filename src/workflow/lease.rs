@@ -1,6 +1,7 @@
 //! Leases: who works on a workflow, and whether that process still lives.
 
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +21,18 @@ pub(super) fn until(now: Timestamp) -> Timestamp {
 }
 
 /// This process, named so that it is never taken for another: the boot, the process-id namespace, the process id, and
-/// when the process started.
+/// when the process started. Where any of these cannot be seen (a sandbox hides `/proc`), it has a random name, which
+/// nobody can judge: its leases run out by themselves.
 pub(super) fn this_process() -> String {
-    let pid = std::process::id();
-    format!("{}/{}/{pid}/{}", boot(), namespace(), started(pid).unwrap_or_default())
+    static NAME: OnceLock<String> = OnceLock::new();
+    let name = || {
+        let pid = std::process::id();
+        match (here(), started(pid)) {
+            (Some(here), Seen::Alive(since)) => format!("{here}/{pid}/{since}"),
+            _ => format!("unseen/{}/{pid}/0", uuid::Uuid::now_v7()),
+        }
+    };
+    NAME.get_or_init(name).clone()
 }
 
 /// Whether another may take the lease now.
@@ -34,34 +43,53 @@ pub(super) fn is_free(workflow: &WorkflowRecord, now: Timestamp) -> bool {
     }
 }
 
-/// Whether a process is known to have ended. One on another machine, or in another container, is not known.
+/// Whether a process is known to have ended. One on another machine, in another container, or that is hidden from us, is
+/// not known.
 fn is_dead(holder: &str) -> bool {
-    let mut parts = holder.split('/');
-    let (Some(on), Some(within), Some(pid), Some(since)) = (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let Some(here) = here() else { return false };
+    let Some((pid, since)) = holder.strip_prefix(&format!("{here}/")).and_then(|rest| rest.split_once('/')) else {
         return false;
     };
     let Ok(pid) = pid.parse() else { return false };
-    on == boot() && within == namespace() && started(pid).is_none_or(|started| started != since)
+    match started(pid) {
+        Seen::Ended => true,
+        Seen::Alive(started) => started != since,
+        Seen::Hidden => false,
+    }
 }
 
-fn boot() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+/// This boot and process-id namespace; none where they cannot be seen, since then all machines would look alike.
+fn here() -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
+    let (boot, namespace) = (boot.trim(), namespace.to_str()?);
+    (!boot.is_empty() && !namespace.is_empty()).then(|| format!("{boot}/{namespace}"))
 }
 
-fn namespace() -> String {
-    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    link.to_string_lossy().into_owned()
+/// What can be seen of a process.
+enum Seen {
+    /// There is none, or a zombie, which acts no more.
+    Ended,
+    /// It runs, and started so many clock ticks after the boot (proc_pid_stat(5), field 22).
+    Alive(String),
+    /// There may be one.
+    Hidden,
 }
 
-/// When a process started, in clock ticks since boot (proc_pid_stat(5), field 22); none where it is no more, or is a
-/// zombie, which acts no more.
-fn started(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+fn started(pid: u32) -> Seen {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        let process = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+        // One that we may not send signals to lives all the same, and `/proc` may be hiding it.
+        let gone = process.is_none_or(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
+        return if gone { Seen::Ended } else { Seen::Hidden };
+    };
     // The command's name, in parentheses, may hold anything; what follows the last one is field 3 and on.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    (state != "Z" && state != "X").then(|| fields.nth(18).map(str::to_owned))?
+    let mut fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten();
+    match (fields.next(), fields.nth(18)) {
+        (Some("Z" | "X"), _) => Seen::Ended,
+        (Some(_), Some(since)) => Seen::Alive(since.to_owned()),
+        _ => Seen::Hidden,
+    }
 }
 
 /// Gives back the leases of processes of this host that have ended: nobody has to wait for those to run out.
@@ -69,10 +97,11 @@ fn started(pid: u32) -> Option<String> {
 /// # Errors
 /// Fails where the store does.
 pub(super) async fn release_dead(store: &Store) -> Result<()> {
-    let held = store.read().await?.held_workflows(&format!("{}/{}/", boot(), namespace())).await?;
+    let Some(here) = here() else { return Ok(()) };
+    let held = store.read().await?.held_workflows(&format!("{here}/")).await?;
     for workflow in held.into_iter().filter(|workflow| workflow.holder.as_deref().is_some_and(is_dead)) {
         let (id, fence) = (workflow.id, workflow.fence);
-        store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence).await })).await?;
+        store.write(move |tx| Box::pin(async move { tx.release_lease(id, fence, None).await })).await?;
     }
     Ok(())
 }
@@ -89,13 +118,20 @@ impl Keeper {
         let lost = CancellationToken::new();
         let signal = lost.clone();
         let task = tokio::spawn(async move {
+            let mut held_since = Instant::now();
             loop {
                 tokio::time::sleep(RENEW).await;
-                match renew(&store, workflow, fence).await {
-                    Ok(true) => {}
-                    Ok(false) => return signal.cancel(),
-                    // Two more renewals fit into the lease; and every record is written under the fence.
-                    Err(error) => tracing::warn!(%workflow, %error, "renewing the lease"),
+                let asked = Instant::now();
+                match tokio::time::timeout(RENEW, renew(&store, workflow, fence)).await {
+                    Ok(Ok(true)) => held_since = asked,
+                    Ok(Ok(false)) => return signal.cancel(),
+                    Ok(Err(error)) => tracing::warn!(%workflow, %error, "renewing the lease"),
+                    Err(_) => tracing::warn!(%workflow, "renewing the lease takes too long"),
+                }
+                // Before another may take it: what acts outside the store knows of no fence.
+                if held_since.elapsed() + RENEW >= LEASE {
+                    tracing::warn!(%workflow, "the lease could not be renewed in time; the work is given up");
+                    return signal.cancel();
                 }
             }
         });
@@ -131,5 +167,12 @@ mod tests {
         assert!(is_dead(&format!("{head}/1")), "the process id was given to another process");
         assert!(!is_dead(&format!("another-boot/{}", ours.split_once('/').unwrap().1)), "unknown is not dead");
         assert!(!is_dead("garbage"));
+        assert!(
+            !is_dead(&format!("/pid:[4026531836]/{}/1", std::process::id())),
+            "a boot that cannot be seen is nobody's"
+        );
+        let here = here().unwrap();
+        // A process id that no process has: the kernel gives none above this one (PID_MAX_LIMIT).
+        assert!(is_dead(&format!("{here}/{}/1", (1 << 22) + 1)));
     }
 }

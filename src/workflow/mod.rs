@@ -15,6 +15,7 @@ mod fault;
 mod flow;
 pub mod flows;
 mod lease;
+mod mend;
 mod run;
 mod step;
 #[cfg(debug_assertions)]

@@ -8,13 +8,13 @@ use futures::FutureExt;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Inner, Outcome, Settings, error_of, outcome_of, text_of};
+use super::engine::{Inner, Outcome, Settings, clean_value, error_of, outcome_of, text_of};
 use super::event::{EventState, Reporter};
 use super::{Flow, Retry, Step, StepCx, StepError};
 use crate::audit::Entry;
 use crate::error::Context;
 use crate::store::{StepRecord, StepState, WorkflowRecord, WorkflowState};
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// How long a step under way may still take once the run is cancelled.
 const GRACE: Duration = Duration::from_secs(10);
@@ -223,6 +223,11 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 }
                 Err(StepError::Fatal(error)) => (error, None),
             };
+            if wait.is_none() && error.kind() == Kind::Unavailable {
+                // Nothing is wrong with the step: what it has done is not taken back because the database was away. Its
+                // record says that it is under way, and it is run again.
+                return Err(error);
+            }
             self.steps[index].error = Some(text_of(&error));
             let Some(wait) = wait else {
                 if direction == Direction::Forward {
@@ -294,6 +299,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
         reporter: Reporter<'_>,
     ) -> Result<Ended> {
         let now = self.engine.store.clock().now();
+        let value = clean_value(value);
         let record = &mut self.steps[index];
         record.ended_at = Some(now);
         let state = match direction {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::lease;
 use super::{Engine, Outcome};
 use crate::audit::{self, Checkpoints};
+use crate::fleet::ProviderKind;
 use crate::id::{WorkflowId, WorkspaceId};
 use crate::store::{Ability, Claimant, Store, Tx, WorkerRecord, WorkflowRecord};
 use crate::{Kind, Result};
@@ -114,7 +115,8 @@ impl<C: Send + Sync + 'static> Worker<C> {
                 let now = tx.shared_now().await?;
                 let mut claimed = Vec::new();
                 for id in tx.runnable_workflows(&claimant, now, limit).await? {
-                    if !place(tx, id, &claimant.host).await? {
+                    let Some(workflow) = tx.workflow(id).await? else { continue };
+                    if !place(tx, &workflow, &claimant).await? || !tx.has_to_itself(&workflow.subject, now).await? {
                         continue;
                     }
                     tx.lease_workflow(id, &claimant.process, lease::until(now)).await?;
@@ -158,20 +160,24 @@ impl<C: Send + Sync + 'static> Worker<C> {
     }
 }
 
-/// Binds a workflow that needs a host, and has none yet, to the host of its workspace's node, or to this one where there is no
-/// node yet. Whether it is for this host.
-async fn place(tx: &mut Tx, id: WorkflowId, here: &str) -> Result<bool> {
-    let Some(workflow) = tx.workflow(id).await? else { return Ok(false) };
-    if workflow.host.is_some() || workflow.needs != Some(Ability::Local) {
-        return Ok(true);
-    }
+/// Whether a workflow is for this worker. Where its workspace has a local node it is for that node's host, whatever was known
+/// when it was enqueued; one that is to make a local node is bound to the host that takes it on.
+async fn place(tx: &mut Tx, workflow: &WorkflowRecord, claimant: &Claimant) -> Result<bool> {
     let node = match workflow.subject.parse::<WorkspaceId>() {
         Ok(workspace) => tx.node_of(workspace).await?,
         Err(_) => None,
     };
-    let host = node.and_then(|node| node.host).unwrap_or_else(|| here.to_owned());
-    tx.place_workflow(id, &host).await?;
-    Ok(host == here)
+    let local = node.filter(|node| node.kind == ProviderKind::Local.to_string());
+    if local.is_none() && workflow.needs != Some(Ability::Local) {
+        return Ok(true);
+    }
+    // Nodes from before there were hosts lie where the store was, and `store import` has written that down.
+    let host = local.and_then(|node| node.host).or_else(|| workflow.host.clone());
+    let host = host.unwrap_or_else(|| claimant.host.clone());
+    if workflow.needs != Some(Ability::Local) || workflow.host.as_ref() != Some(&host) {
+        tx.place_workflow(workflow.id, Ability::Local, &host).await?;
+    }
+    Ok(host == claimant.host && claimant.abilities.contains(&Ability::Local))
 }
 
 /// What is done for all, by one worker at a time: sealing the audit log, and dropping ciphertext that nobody came for.

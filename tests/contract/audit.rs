@@ -134,11 +134,21 @@ async fn checkpoints_outside_the_database_show_what_the_chain_alone_cannot(kind:
     let broken = audit::verify_against(&world.store, &read().unwrap()).await.unwrap().broken.unwrap();
     assert_eq!((broken.seq, broken.fault), (5, Fault::Checkpoint));
 
-    // Checkpoints that somebody else has written, and a line that was cut short.
+    // Such a log is not vouched for: cut and filled up again to the very same length, neither.
+    let error = checkpoints.note(&world.store).await.unwrap_err();
+    assert!(error.to_string().contains("has not the entry 5 that "), "{error}");
     let whole = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{whole}{{\"fleet\":")).unwrap();
-    checkpoints.note(&world.store).await.unwrap();
-    assert_eq!(read().unwrap().into_keys().collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(read().unwrap().into_keys().collect::<Vec<_>>(), [5]);
+    // Somebody had it signed all the same, from another file.
+    let forged = world.path("forged");
+    Checkpoints::new(forged.clone(), key.clone()).note(&world.store).await.unwrap();
+    let other = std::fs::read_to_string(&forged).unwrap();
+    std::fs::write(&file, format!("{whole}{}", other.replace("\"seq\":6", "\"seq\":5"))).unwrap();
+    assert!(read().is_err(), "its signature is for another entry");
+
+    // A line that was cut short swallows nothing.
+    std::fs::write(&file, format!("{whole}{{\"fleet\":\n{whole}")).unwrap();
+    assert_eq!(read().unwrap().into_keys().collect::<Vec<_>>(), [5]);
     std::fs::write(&file, whole.replace("\"seq\":5", "\"seq\":3")).unwrap();
     assert!(read().unwrap_err().to_string().contains("the checkpoint of entry 3 is not signed by this fleet"));
     let other = keypair::generate("test").unwrap();

@@ -218,13 +218,14 @@ async fn full() -> World {
 async fn a_store_is_taken_over_whole_and_then_refuses_to_be_used() {
     let old = full().await;
     let new = World::unbound(Kind::Postgres).await;
-    new.store.take_over(&old.store).await.unwrap();
-    new.store.take_over(&old.store).await.unwrap();
+    new.store.take_over(&old.store, "here").await.unwrap();
+    new.store.take_over(&old.store, "here").await.unwrap();
     new.store.bind_fleet(&old.fleet).await.unwrap();
     let (mut was, mut is) = (old.store.read().await.unwrap(), new.store.read().await.unwrap());
     assert_eq!(was.revisions().await.unwrap(), is.revisions().await.unwrap());
     assert_eq!(was.workspaces(Listed::All).await.unwrap(), is.workspaces(Listed::All).await.unwrap());
     assert_eq!(was.nodes(Listed::All).await.unwrap(), is.nodes(Listed::All).await.unwrap());
+    assert_eq!(is.nodes(Listed::All).await.unwrap()[0].host.as_deref(), Some("here"), "it lies where the store was");
     assert_eq!(was.images().await.unwrap(), is.images().await.unwrap());
     assert_eq!(was.channels().await.unwrap(), is.channels().await.unwrap());
     let (workspace, node) =
@@ -259,13 +260,26 @@ async fn a_store_is_taken_over_whole_and_then_refuses_to_be_used() {
     let error = old.open_again().await.bind_fleet(&old.fleet).await.unwrap_err();
     assert!(error.to_string().contains("was taken over: it is in the database test_"), "{error}");
     let second = World::unbound(Kind::Postgres).await;
-    let error = second.store.take_over(&old.store).await.unwrap_err();
+    let error = second.store.take_over(&old.store, "here").await.unwrap_err();
     assert!(
         error.to_string().contains("was taken over: it is in the database test_"),
         "a fleet has one store: {error}"
     );
+    // The database under another name, and a fresh copy of the fleet's folder: the same fleet, taken over.
+    old.meddle("UPDATE settings SET value = 'in the database x at y' WHERE key = 'moved'").await;
+    new.store.take_over(&old.store, "here").await.unwrap();
+    let fresh = World::unbound(Kind::Sqlite).await;
+    fresh.store.bind_fleet(&old.fleet).await.unwrap();
+    new.store.take_over(&fresh.store, "here").await.unwrap();
+    let beside = full().await;
+    beside
+        .meddle(Box::leak(format!("UPDATE settings SET value = '{}' WHERE key = 'fleet'", old.fleet).into_boxed_str()))
+        .await;
+    let error = new.store.take_over(&beside.store, "here").await.unwrap_err();
+    assert!(error.to_string().contains("already"), "{error}");
+
     let other = full().await;
-    let error = new.store.take_over(&other.store).await.unwrap_err();
+    let error = new.store.take_over(&other.store, "here").await.unwrap_err();
     assert!(error.to_string().contains(&format!("holds the fleet {} already", old.fleet.as_str())), "{error}");
     other.open_again().await.bind_fleet(&other.fleet).await.unwrap();
 }

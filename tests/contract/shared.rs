@@ -202,3 +202,26 @@ async fn a_server_that_went_away_and_came_back_is_used_again() {
     insert("four").await.unwrap();
     assert_eq!(store.read().await.unwrap().workspaces(Listed::Live).await.unwrap().len(), 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_go_on_while_the_schema_grows() {
+    let world = World::new(Kind::Postgres).await;
+    world.with_node("acme").await;
+    // Every connection has its statements prepared.
+    for _ in 0..20 {
+        assert_eq!(world.store.read().await.unwrap().workspaces(Listed::Live).await.unwrap().len(), 1);
+    }
+    // What was read is over, on the server too.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.meddle("ALTER TABLE workspaces ADD COLUMN later text").await;
+    // Each connection is refused once, and forgets what it had prepared.
+    for round in 0..60 {
+        match world.store.read().await.unwrap().workspaces(Listed::Live).await {
+            Ok(found) => assert_eq!(found.len(), 1),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                assert!(round < 40, "{error:?}");
+            }
+        }
+    }
+}

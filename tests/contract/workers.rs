@@ -18,6 +18,9 @@ both!(
     many_workers_share_the_work_and_none_is_done_twice,
     a_flow_for_a_host_runs_on_that_host,
     a_flow_of_a_node_runs_where_the_node_is,
+    flows_of_one_subject_never_run_side_by_side,
+    what_is_begun_anew_is_for_the_same_host_and_only_the_last,
+    what_a_node_says_with_nul_is_recorded,
     work_is_heard_of_at_once,
     a_worker_that_is_told_to_stop_hands_over,
     past_the_point_of_no_return_it_is_tried_again_later,
@@ -209,6 +212,96 @@ async fn a_flow_of_a_node_runs_where_the_node_is(kind: Kind) {
     until(&world.store, "b takes it", all_succeeded).await;
     a.stop().await;
     b.stop().await;
+}
+
+async fn flows_of_one_subject_never_run_side_by_side(kind: Kind) {
+    let world = World::new(kind).await;
+    let done = Arc::new(Done::default());
+    let enqueuing = engine(&world.store, &done);
+    // The older was parked while the newer ran, and is retried now.
+    let older = enqueuing.enqueue("count", "nd_1", &json!({}), None).await.unwrap();
+    let newer = enqueuing.enqueue("wait", "nd_1", &json!({}), None).await.unwrap();
+    let held = world.store.write(move |tx| {
+        Box::pin(async move {
+            let until = tx.shared_now().await? + Duration::from_secs(2);
+            tx.lease_workflow(newer, "another/machine/1/1", until).await
+        })
+    });
+    held.await.unwrap();
+    let workers: Vec<_> = (0..2).map(|_| Running::start(engine(&world.store, &done), "a", Vec::new())).collect();
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(done.count.load(Ordering::SeqCst), 0, "it waits until nobody works on the other");
+    let is_done = |found: &[WorkflowRecord]| {
+        found.iter().any(|workflow| workflow.id == older && workflow.state == WorkflowState::Succeeded)
+    };
+    until(&world.store, "its turn comes", is_done).await;
+    for worker in workers {
+        worker.stop().await;
+    }
+}
+
+async fn what_is_begun_anew_is_for_the_same_host_and_only_the_last(kind: Kind) {
+    let world = World::new(kind).await;
+    let done = Arc::new(Done::default());
+    let enqueuing = engine(&world.store, &done);
+    let there = Placement { needs: Some(Ability::Local), host: Some("b".into()) };
+    enqueue_at(&enqueuing, "nd_1", there.clone()).await;
+    let first = world.store.read().await.unwrap().live_workflow("count", "nd_1").await.unwrap().unwrap().id;
+    enqueuing.abandon(first).await.unwrap();
+    let second = enqueuing.retry(first).await.unwrap();
+    let record = world.store.read().await.unwrap().workflow(second).await.unwrap().unwrap();
+    assert_eq!((record.needs, record.host), (there.needs, there.host));
+    assert_eq!(enqueuing.retry(first).await.unwrap(), second, "the same again finds what was made");
+    let b = Running::start(engine(&world.store, &done), "b", vec![Ability::Local]);
+    let ended = |found: &[WorkflowRecord]| found.iter().any(|workflow| workflow.state == WorkflowState::Succeeded);
+    until(&world.store, "it ends", ended).await;
+    b.stop().await;
+    let error = enqueuing.retry(first).await.unwrap_err();
+    assert!(error.to_string().contains("came after") && error.kind() == stead::Kind::Conflict, "{error}");
+    assert!(enqueuing.abandon(second).await.unwrap_err().to_string().contains("has succeeded already"));
+}
+
+/// Fails, or gives, what no text in PostgreSQL may hold.
+struct Nul;
+
+#[async_trait]
+impl Step<Done> for Nul {
+    fn name(&self) -> &'static str {
+        "nul"
+    }
+
+    fn retry(&self) -> Retry {
+        Retry::NEVER
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Done>) -> Result<Value, StepError> {
+        match cx.subject() {
+            "nd_fails" => Err(stead::Error::failed("the workload said \0").hint("a\0b").into()),
+            _ => Ok(json!({"said\0": ["a\0b", 1]})),
+        }
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Done>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+async fn what_a_node_says_with_nul_is_recorded(kind: Kind) {
+    let world = World::new(kind).await;
+    let registry = Registry::default().with(Flow { kind: "nul", steps: vec![Box::new(Nul)] });
+    let (done, observer) = (Arc::new(Done::default()), Arc::new(NoObserver));
+    let engine = Engine::new(world.store.clone(), done, registry, observer, "local:test");
+    let fails = engine.enqueue("nul", "nd_fails", &json!({}), None).await.unwrap();
+    let gives = engine.enqueue("nul", "nd_gives", &json!({}), None).await.unwrap();
+    engine.run(fails).await.unwrap();
+    engine.run(gives).await.unwrap();
+    let mut reader = world.store.read().await.unwrap();
+    let failed = reader.workflow(fails).await.unwrap().unwrap();
+    assert_eq!(
+        (failed.state, failed.error.as_deref()),
+        (WorkflowState::Failed, Some("the workload said \u{fffd}\nhint: a\u{fffd}b"))
+    );
+    assert_eq!(reader.steps(gives).await.unwrap()[0].output, Some(json!({"said\u{fffd}": ["a\u{fffd}b", 1]})));
 }
 
 async fn work_is_heard_of_at_once(kind: Kind) {

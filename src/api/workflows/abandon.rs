@@ -11,7 +11,7 @@ use crate::api::views::WorkflowView;
 use crate::api::{App, Problem};
 use crate::id::WorkflowId;
 
-/// Gives a parked workflow up: it counts as failed, and what it left behind is the operator's
+/// Gives up a workflow that is parked, or that nobody works on: it counts as failed, and what it left behind is the operator's
 #[utoipa::path(
     post,
     path = "/workflows/{id}/abandon",

@@ -1,7 +1,7 @@
 //! `GET /v1/workflows/{id}/events`.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::extract::State;
@@ -12,6 +12,7 @@ use super::visible;
 use crate::Result;
 use crate::api::caller::Caller;
 use crate::api::extract::Path;
+use crate::api::streams::Seat;
 use crate::api::views::WorkflowView;
 use crate::api::{App, Problem};
 use crate::error::Error;
@@ -21,8 +22,11 @@ use crate::store::Store;
 /// How often the record is looked at.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Watches a workflow: an event `workflow` with the whole of it at once and after every change, until it is over (server-sent
-/// events)
+/// How long one stream lasts; whoever goes on watching shows their token again.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Watches a workflow: an event `workflow` with the whole of it at once and after every change, until it is over, or for ten
+/// minutes (server-sent events)
 #[utoipa::path(
     get,
     path = "/workflows/{id}/events",
@@ -37,7 +41,8 @@ pub(super) async fn events(
     Path(id): Path<WorkflowId>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     visible(&app, &caller, id).await?;
-    let watch = Watch { store: app.store().clone(), id, told: None };
+    let seat = app.streams().take(caller.actor())?;
+    let watch = Watch { store: app.store().clone(), id, told: None, until: Instant::now() + LONGEST, _seat: seat };
     let changes = stream::unfold(watch, |mut watch| async move {
         let view = watch.next().await?;
         Some((Ok(Event::default().event("workflow").data(view)), watch))
@@ -50,6 +55,8 @@ struct Watch {
     id: WorkflowId,
     /// What was told last; the state in which it is over is the last word.
     told: Option<WorkflowView>,
+    until: Instant,
+    _seat: Seat,
 }
 
 impl Watch {
@@ -58,7 +65,7 @@ impl Watch {
         if self.told.as_ref().is_some_and(|told| told.over) {
             return None;
         }
-        loop {
+        while Instant::now() < self.until {
             match self.look().await {
                 Ok(Some(view)) if self.told.as_ref() != Some(&view) => {
                     let text = serde_json::to_string(&view).ok()?;
@@ -72,6 +79,7 @@ impl Watch {
             }
             tokio::time::sleep(LOOK).await;
         }
+        None
     }
 
     async fn look(&self) -> Result<Option<WorkflowView>, Error> {

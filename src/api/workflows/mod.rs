@@ -32,11 +32,8 @@ fn workspace_of(workflow: &WorkflowRecord) -> Option<WorkspaceId> {
 /// A workflow that the caller may see. Others are not told from those that are not there.
 async fn visible(app: &App, caller: &Caller, id: WorkflowId) -> Result<WorkflowRecord, Problem> {
     let missing = || Problem::not_found(format!("there is no workflow {id}"));
-    let workflow = app.store().read().await?.workflow(id).await?;
-    let workspace = workflow.as_ref().and_then(workspace_of);
-    caller.may(app, Permission::WorkflowRead, workspace).await.map_err(|problem| match problem.status {
-        404 => missing(),
-        _ => problem,
-    })?;
-    workflow.ok_or_else(missing)
+    let Some(workflow) = app.store().read().await?.workflow(id).await? else { return Err(missing()) };
+    let may = caller.may(app, Permission::WorkflowRead, workspace_of(&workflow)).await;
+    may.map_err(|problem| if problem.status == 404 { missing() } else { problem })?;
+    Ok(workflow)
 }

@@ -11,7 +11,7 @@ use crate::api::views::WorkflowView;
 use crate::api::{App, Problem};
 use crate::id::WorkflowId;
 
-/// Makes a parked workflow go on, or begins a failed one anew under a new id
+/// Makes a parked workflow go on, or begins a failed one anew under a new id, if none of its kind came after it
 #[utoipa::path(
     post,
     path = "/workflows/{id}/retry",

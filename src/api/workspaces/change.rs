@@ -16,6 +16,7 @@ use crate::api::extract::{Body, Path};
 use crate::api::views::WorkspaceView;
 use crate::api::{App, Problem};
 use crate::id::WorkspaceId;
+use crate::store::WorkspaceState;
 
 /// What changes; what is not named stays.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,7 +58,8 @@ pub(super) async fn change(
     check_name(Some(&name))?;
     let changed = app.store().write(move |tx| {
         Box::pin(async move {
-            let Some(mut workspace) = tx.workspace(id).await? else { return Ok(Err(missing(id))) };
+            let found = tx.workspace(id).await?.filter(|workspace| workspace.state != WorkspaceState::Gone);
+            let Some(mut workspace) = found else { return Ok(Err(missing(id))) };
             if let Err(problem) = expected.check(workspace.version) {
                 return Ok(Err(problem));
             }

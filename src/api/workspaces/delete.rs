@@ -45,7 +45,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     caller.may(&app, Permission::WorkspaceDelete, Some(id)).await?;
     let expected = Expected::read(&headers)?.unwrap_or(Expected::Any);
-    let engine = app.engine().clone();
+    let (engine, (_, declared)) = (app.engine().clone(), app.desired().await?);
     let deleted = app.store().write(move |tx| {
         Box::pin(async move {
             let found = tx.workspace(id).await?.filter(|workspace| workspace.state != WorkspaceState::Gone);
@@ -53,9 +53,10 @@ pub(super) async fn delete(
             if let Err(problem) = expected.check(workspace.version) {
                 return Ok(Err(problem));
             }
-            if workspace.managed_by == ManagedBy::Files {
+            // One that is taken out of the files is destroyed by nothing else once the store is shared.
+            if workspace.managed_by == ManagedBy::Files && declared.fleet.workspace(&workspace.slug).is_some() {
                 return Err(Error::conflict("the fleet's files declare this workspace")
-                    .hint("take it out of the files, and run `stead down` for it"));
+                    .hint("take it out of the files and publish them; or, with the embedded store, `stead down` it"));
             }
             let node = tx.node_of(id).await?;
             let params = to_value(&Params { ends: true, ..Params::of(&workspace, caller.actor()) })?;

@@ -109,6 +109,14 @@ impl Reader {
         )
     }
 
+    /// The hash of the entry at this place in the chain.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn audit_hash_at(&mut self, seq: i64) -> Result<Option<String>> {
+        scalar!(self, "reading the audit log", "SELECT hash FROM audit_entries WHERE seq = $1", seq)
+    }
+
     /// The end of the chain.
     ///
     /// # Errors

@@ -46,8 +46,8 @@ macro_rules! raw {
                 raw!(@ connection, $query<Postgres, $row>, $fetch, postgres!($sql) $(, $value)*)
             }
         };
-        if done.is_err() {
-            $on.note_failure();
+        if let Err(error) = &done {
+            $on.note_failure(error).await;
         }
         done
     }};

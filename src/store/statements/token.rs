@@ -69,6 +69,22 @@ impl Tx {
         .map(|rows| rows == 1)
     }
 
+    /// Ends all tokens for a workspace.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn revoke_tokens_of(&mut self, workspace: WorkspaceId) -> Result<()> {
+        let now = self.now();
+        execute!(
+            self,
+            "revoking a workspace's tokens",
+            "UPDATE tokens SET revoked_at = $1 WHERE workspace_id = $2 AND revoked_at IS NULL",
+            now,
+            workspace,
+        )
+        .map(drop)
+    }
+
     /// Writes down that a token was used.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use crate::Result;
 use crate::clock::Timestamp;
 use crate::id::WorkflowId;
-use crate::store::{Claimant, Reader, Tx, WorkerRecord, WorkflowRecord};
+use crate::store::{Ability, Claimant, Reader, Tx, WorkerRecord, WorkflowRecord};
 
 impl Reader {
     /// The workers that said that they live, the latest first.
@@ -52,14 +52,14 @@ impl Tx {
                  AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
                  AND (needs IS NULL OR needs IN (SELECT value FROM json_each($2))) AND (host IS NULL OR host = $3) \
                  AND kind IN (SELECT value FROM json_each($4)) \
-                 AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id < workflows.id \
-                 AND o.state IN ('queued', 'running', 'unwinding')) ORDER BY created_at LIMIT $5",
+                 AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id <> workflows.id \
+                 AND o.state IN ('queued', 'running', 'unwinding') AND (o.id < workflows.id OR o.lease_until > $1)) ORDER BY created_at LIMIT $5",
                 "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
                  AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
                  AND (needs IS NULL OR $2 @> to_jsonb(needs)) AND (host IS NULL OR host = $3) \
                  AND $4 @> to_jsonb(kind) \
-                 AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id < workflows.id \
-                 AND o.state IN ('queued', 'running', 'unwinding')) ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
+                 AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id <> workflows.id \
+                 AND o.state IN ('queued', 'running', 'unwinding') AND (o.id < workflows.id OR o.lease_until > $1)) ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
             ),
             now,
             Json(&claimant.abilities),
@@ -70,12 +70,45 @@ impl Tx {
         Ok(ids.into_iter().map(|(id,)| id).collect())
     }
 
-    /// Binds a workflow to a host.
+    /// Binds a workflow to a host, and to workers that can do this.
     ///
     /// # Errors
     /// Fails where the database does.
-    pub async fn place_workflow(&mut self, id: WorkflowId, host: &str) -> Result<()> {
-        execute!(self, "placing a workflow", "UPDATE workflows SET host = $1 WHERE id = $2", host, id).map(drop)
+    pub async fn place_workflow(&mut self, id: WorkflowId, needs: Ability, host: &str) -> Result<()> {
+        execute!(
+            self,
+            "placing a workflow",
+            "UPDATE workflows SET needs = $1, host = $2 WHERE id = $3",
+            needs,
+            host,
+            id,
+        )
+        .map(drop)
+    }
+
+    /// Whether this transaction may take on a workflow about this: nobody works on another one, and nobody else is about to.
+    /// In PostgreSQL until the transaction ends.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn has_to_itself(&mut self, subject: &str, now: Timestamp) -> Result<bool> {
+        if self.is_postgres() {
+            // Who comes second passes it over. What the first has written is seen by the look below, once this is given.
+            let first: bool =
+                one!(self, "looking for work", "SELECT pg_try_advisory_xact_lock(7381, hashtext($1))", subject)?;
+            if !first {
+                return Ok(false);
+            }
+        }
+        let others: i64 = one!(
+            self,
+            "looking for work",
+            "SELECT count(*) FROM workflows WHERE subject = $1 AND state IN ('queued', 'running', 'unwinding') \
+             AND holder IS NOT NULL AND lease_until > $2",
+            subject,
+            now,
+        )?;
+        Ok(others == 0)
     }
 
     /// Writes down that a worker lives, by the database's clock.

@@ -182,19 +182,38 @@ impl Tx {
         Ok(renewed == 1)
     }
 
-    /// Gives a lease back, if it is still ours; the workflow's state stays.
+    /// Gives a lease back, if it is still ours; the workflow's state stays. It is taken on again from `again` on.
     ///
     /// # Errors
     /// Fails where the database does.
-    pub async fn release_lease(&mut self, id: WorkflowId, fence: u64) -> Result<()> {
+    pub async fn release_lease(&mut self, id: WorkflowId, fence: u64, again: Option<Timestamp>) -> Result<()> {
         execute!(
             self,
             "giving a lease back",
-            "UPDATE workflows SET holder = NULL, lease_until = NULL WHERE id = $1 AND fence = $2",
+            "UPDATE workflows SET holder = NULL, lease_until = NULL, run_after = $1 WHERE id = $2 AND fence = $3",
+            again,
             id,
             signed(fence)?
         )?;
         Ok(())
+    }
+
+    /// Writes down where an embedded store's local nodes lie, and that its unfinished work is for that host: until now there
+    /// was but one.
+    pub(in crate::store) async fn settle(&mut self, host: &str) -> Result<()> {
+        execute!(
+            self,
+            "writing nodes' hosts",
+            "UPDATE nodes SET host = $1 WHERE host IS NULL AND kind = 'local'",
+            host
+        )?;
+        execute!(
+            self,
+            "placing workflows",
+            "UPDATE workflows SET host = $1 WHERE host IS NULL AND state NOT IN ('succeeded', 'failed')",
+            host,
+        )
+        .map(drop)
     }
 
     /// Gives all leases back, whoever holds them: for a store that nobody works on yet.

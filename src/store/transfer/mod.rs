@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Postgres, Row, Sqlite, Sqlit
 use uuid::Uuid;
 
 use self::tables::{FENCE, Holds, TABLES, Table};
-use super::{Database, Store, database, postgres, sqlite};
+use super::{Database, Listed, Store, database, postgres, sqlite};
 use crate::clock::Timestamp;
 use crate::id::{decode, encode};
 use crate::{Error, Kind, Result};
@@ -71,27 +71,45 @@ impl Store {
         self.read().await?.setting(MOVED).await
     }
 
-    /// Takes an embedded store over: what it holds is here then, and it says where, and refuses to be used. For whoever
-    /// holds the fleet's lock. May be called again after it was cut short.
+    /// Takes an embedded store over: what it holds is here then, and it says where, and refuses to be used. Its local nodes lie
+    /// on `host`, and its unfinished workflows are for that host. For whoever holds the fleet's lock. May be called again after
+    /// it was cut short, and where the two have parted only in name: another spelling of the database's address, a database
+    /// that was restored elsewhere, a fresh copy of the fleet's folder.
     ///
     /// # Errors
-    /// Fails where this store holds another fleet, and where it was used since.
-    pub async fn take_over(&self, from: &Store) -> Result<()> {
-        let (fleet, moved) = (from.read().await?.fleet().await?, from.moved().await?);
+    /// Fails where this store holds another fleet, and where both hold the fleet and both are in use.
+    pub async fn take_over(&self, from: &Store, host: &str) -> Result<()> {
+        let mut reader = from.read().await?;
+        let (fleet, moved) = (reader.fleet().await?, reader.setting(MOVED).await?);
+        let is_empty = reader.latest_revision().await?.is_none() && reader.workspaces(Listed::All).await?.is_empty();
+        drop(reader);
         let fleet = fleet.ok_or_else(|| Error::input(format!("the store {} holds no fleet", from.place())))?;
-        if self.read().await?.fleet().await?.as_ref() == Some(&fleet) {
-            return match moved {
-                Some(place) if place == self.place() => Ok(()),
-                _ => Err(Error::input(format!("the fleet {fleet} is {} already", self.place()))),
-            };
-        }
-        if let Some(place) = moved.filter(|place| place != self.place()) {
-            return Err(Error::input(format!("the store {} was taken over: it is {place} now", from.place()))
-                .hint("a fleet has one store; where that taking over was cut short, name the same database again"));
+        let is_here = self.read().await?.fleet().await?.as_ref() == Some(&fleet);
+        match &moved {
+            None if is_here && !is_empty => {
+                return Err(Error::input(format!("the fleet {fleet} is {} already", self.place()))
+                    .hint(format!("the store {} is another one of the same fleet, and in use", from.place())));
+            }
+            Some(place) if !is_here && place != self.place() => {
+                return Err(Error::input(format!("the store {} was taken over: it is {place} now", from.place()))
+                    .hint(
+                        "a fleet has one store; where that taking over was cut short, name the same database again",
+                    ));
+            }
+            _ => {}
         }
         // Before, not after: at no moment may both be used.
-        let place = self.place().to_owned();
-        from.write(move |tx| Box::pin(async move { tx.set_setting(MOVED, &place).await })).await?;
+        let (place, host) = (self.place().to_owned(), host.to_owned());
+        let marked = from.write(move |tx| {
+            Box::pin(async move {
+                tx.set_setting(MOVED, &place).await?;
+                tx.settle(&host).await
+            })
+        });
+        marked.await?;
+        if is_here {
+            return Ok(());
+        }
         let carried = self.carry_over(from).await;
         // Where the answer to the commit was lost, nobody knows; the same command again finds out.
         if carried.as_ref().is_err_and(|error| error.kind() != Kind::Unavailable) {

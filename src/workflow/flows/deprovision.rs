@@ -114,6 +114,7 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
             }
             workspace.state = WorkspaceState::Gone;
             tx.update_workspace(&workspace).await?;
+            tx.revoke_tokens_of(workspace.id).await?;
             // One that is parked would wait for ever for a person.
             if let Some(mut left) = tx.live_workflow(provision::KIND, &workspace.id.to_string()).await? {
                 left.state = WorkflowState::Failed;

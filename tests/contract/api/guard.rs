@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use stead::clock::{Clock, SystemClock};
 use stead::config::control::{Http, Limits};
-use stead::store::WorkerRecord;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -45,16 +43,7 @@ async fn it_is_ready_when_a_worker_lives(kind: Kind) {
     let alone = api.raw("GET /readyz", "").await;
     assert_eq!((alone.status, alone.problem().as_str()), (503, "unavailable"));
     assert!(alone.header("retry-after").is_some() && alone.body.contains("no worker was seen"), "{}", alone.body);
-    let now = SystemClock.now();
-    let worker = WorkerRecord {
-        process: "p".into(),
-        host: "h".into(),
-        version: "0".into(),
-        running: 0,
-        started_at: now,
-        seen_at: now,
-    };
-    api.world.store.write(move |tx| Box::pin(async move { tx.put_worker(&worker).await })).await.unwrap();
+    Api::worker_lives(&api.world.store).await;
     assert_eq!(api.raw("GET /readyz", "").await.json(), json!({"status": "ok", "workers": 1}));
 }
 

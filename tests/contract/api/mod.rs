@@ -14,10 +14,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use stead::accounts::TokenHash;
 use stead::api::{self, App};
+use stead::clock::{Clock, SystemClock};
 use stead::config::Config;
 use stead::config::control::{Http, Limits};
 use stead::fleet::FileSet;
 use stead::secrets::keys::FleetKeys;
+use stead::store::{Store, WorkerRecord};
 use stead::workflow::flows::{self, Platform};
 use stead::workflow::{Engine, NoObserver};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,6 +155,20 @@ impl Api {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// Writes down that a worker lives; nobody works.
+    pub(crate) async fn worker_lives(store: &Store) {
+        let now = SystemClock.now();
+        let worker = WorkerRecord {
+            process: "p".into(),
+            host: "h".into(),
+            version: "0".into(),
+            running: 0,
+            started_at: now,
+            seen_at: now,
+        };
+        store.write(move |tx| Box::pin(async move { tx.put_worker(&worker).await })).await.unwrap();
     }
 
     /// Makes a token.

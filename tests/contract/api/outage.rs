@@ -84,7 +84,8 @@ async fn requests_fail_closed_and_workflows_go_on_afterwards() {
     }
     assert_eq!(api.raw("GET /healthz", "").await.status, 200, "the program itself lives");
     assert_eq!(api.raw("GET /readyz", "").await.status, 503);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Longer than a step that failed is tried again: it is not taken back for that.
+    tokio::time::sleep(Duration::from_secs(14)).await;
     api.world.server().start();
 
     for _ in 0..900 {

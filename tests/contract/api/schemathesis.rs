@@ -3,9 +3,6 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use stead::clock::{Clock, SystemClock};
-use stead::store::WorkerRecord;
-
 use super::{Api, ROOT};
 use crate::{Kind, both};
 
@@ -21,16 +18,7 @@ async fn schemathesis_finds_nothing(kind: Kind) {
     // So that it is ready; nobody works, so nothing is made.
     let beat = tokio::spawn(async move {
         loop {
-            let now = SystemClock.now();
-            let worker = WorkerRecord {
-                process: "p".into(),
-                host: "h".into(),
-                version: "0".into(),
-                running: 0,
-                started_at: now,
-                seen_at: now,
-            };
-            store.write(move |tx| Box::pin(async move { tx.put_worker(&worker).await })).await.unwrap();
+            Api::worker_lives(&store).await;
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
     });

@@ -10,6 +10,8 @@ both!(
     a_token_is_shown_once_and_works_until_it_ends,
     a_token_does_what_it_is_for_and_nothing_else,
     what_makes_no_sense_is_refused,
+    nobody_gives_away_what_they_do_not_have,
+    a_workspaces_tokens_end_with_it,
 );
 
 async fn a_token_is_shown_once_and_works_until_it_ends(kind: Kind) {
@@ -92,4 +94,40 @@ async fn what_makes_no_sense_is_refused(kind: Kind) {
         assert_eq!((answer.status, answer.problem().as_str()), (422, "invalid"), "{body}");
     }
     assert_eq!(api.ask(ROOT, "GET /v1/tokens", "").await.json()["items"], json!([]));
+}
+
+async fn nobody_gives_away_what_they_do_not_have(kind: Kind) {
+    let api = Api::start(kind).await;
+    let end = chrono::Utc::now() + chrono::TimeDelta::hours(1);
+    let scopes = json!(["token.manage", "workspace.*"]);
+    let limited = api.token(json!({"name": "l", "role": "operator", "scopes": scopes, "expires_at": end})).await;
+    let later = end + chrono::TimeDelta::seconds(1);
+    for body in [
+        json!({"name": "x", "role": "operator", "expires_at": end}),
+        json!({"name": "x", "role": "operator", "scopes": ["audit.read"], "expires_at": end}),
+        json!({"name": "x", "role": "operator", "scopes": ["workspace.*", "node.read"], "expires_at": end}),
+        json!({"name": "x", "role": "operator", "scopes": ["workspace.read"]}),
+        json!({"name": "x", "role": "operator", "scopes": ["workspace.read"], "expires_at": later}),
+    ] {
+        let refused = api.json(&limited, "POST /v1/tokens", "", &body).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (422, "invalid"), "{body}: {}", refused.body);
+    }
+    let less = json!({"name": "x", "role": "operator", "scopes": ["workspace.read"], "expires_at": end});
+    assert_eq!(api.json(&limited, "POST /v1/tokens", "", &less).await.status, 201);
+}
+
+async fn a_workspaces_tokens_end_with_it(kind: Kind) {
+    let api = Api::start(kind).await;
+    let id = api.workspace("acme").await;
+    let member = api.token(json!({"name": "m", "role": "owner", "workspace_id": id})).await;
+    let list = api.ask(ROOT, &format!("GET /v1/tokens?workspace_id={id}"), "").await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    assert_eq!(api.ask(&member, &format!("GET /v1/workspaces/{id}"), "").await.status, 200);
+    let provision = api.world.store.read().await.unwrap().live_workflow("provision", &id).await.unwrap().unwrap();
+    api.engine.turn_back(provision.id, "it is deleted").await.unwrap();
+    assert_eq!(api.ask(&member, &format!("DELETE /v1/workspaces/{id}"), "").await.status, 202);
+    api.engine.resume(1).await.unwrap();
+    assert_eq!(api.ask(&member, &format!("GET /v1/workspaces/{id}"), "").await.status, 401);
+    let gone = api.json(ROOT, &format!("PATCH /v1/workspaces/{id}"), "if-match: *\r\n", &json!({"name": "x"})).await;
+    assert_eq!(gone.status, 404);
 }
