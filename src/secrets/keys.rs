@@ -41,7 +41,8 @@ impl FleetKeys {
         fleet_dir.join(".stead/keys")
     }
 
-    /// Reads the keys, and makes none: on one of several machines, keys that are missing are lost or elsewhere.
+    /// Reads the keys, and makes none of the fleet's: on one of several machines, keys that are missing are lost or elsewhere.
+    /// Only an operator's key of this machine is made where it is missing; it opens nothing.
     ///
     /// # Errors
     /// Fails where a file is missing, cannot be read, or holds something else than its key.
