@@ -14,6 +14,7 @@ if [ "$(id -u)" = 0 ]; then
     [ -x /usr/sbin/sshd ] || need="$need openssh-server"
     command -v ssh >/dev/null || need="$need openssh-client"
     command -v age >/dev/null || need="$need age"
+    command -v openssl >/dev/null || need="$need openssl"
     # Reads YAML as cloud-init does; without it that test would look at nothing.
     python3 -c 'import yaml' 2>/dev/null || [ -d /usr/lib/python3/dist-packages/yaml ] || need="$need python3-yaml"
     python3 -c 'import ensurepip' 2>/dev/null || need="$need python3-venv"
@@ -39,11 +40,17 @@ if [ "$(id -u)" = 0 ]; then
         python3 -m venv .tools/schemathesis
         .tools/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
     fi
+    # Takes the mails that people sign in with.
+    if [ ! -x .tools/aiosmtpd/bin/aiosmtpd ]; then
+        python3 -m venv .tools/aiosmtpd
+        .tools/aiosmtpd/bin/pip install --quiet --disable-pip-version-check aiosmtpd==1.4.6
+    fi
     cargo nextest run "$@"
 else
     # They run as any user, where the server is installed.
     [ -d /usr/lib/postgresql ] || rooted="$rooted | test(/postgres::/) | test(/^shared::/)"
     [ -x .tools/schemathesis/bin/schemathesis ] || rooted="$rooted | test(/schemathesis/)"
+    [ -x .tools/aiosmtpd/bin/aiosmtpd ] || rooted="$rooted | test(/^api::accounts::/)"
     echo "skipped, since they need root (or, for some, the package postgresql):"
     cargo nextest list -E "$rooted" --message-format oneline
     cargo nextest run -E "not ($rooted)" "$@"

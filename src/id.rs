@@ -117,6 +117,12 @@ ids! {
     SecretId = "se",
     /// A token of an operator or a machine.
     TokenId = "tk",
+    /// Somebody who signs in.
+    PersonId = "pe",
+    /// A browser that is signed in.
+    SessionId = "sn",
+    /// What somebody is asked to become.
+    InvitationId = "iv",
     /// An entry of the audit log.
     AuditId = "au",
 }

@@ -61,7 +61,9 @@ pub mod playbook;
 #[cfg(feature = "control")]
 pub mod image;
 
-// Storey 8: where nodes live.
+// Storey 8: where nodes live; mail.
+#[cfg(feature = "control")]
+pub mod notify;
 #[cfg(feature = "control")]
 pub mod provider;
 

@@ -1,18 +1,25 @@
 //! The one place that decides who may do what.
 //!
-//! | permission | platform | workspace |
-//! | --- | --- | --- |
-//! | `workspace.read` | operator, support | owner, admin, member, billing |
-//! | `workspace.create` | operator | |
-//! | `workspace.change` | operator | owner, admin |
-//! | `workspace.delete` | operator | owner |
-//! | `node.read` | operator, support | |
-//! | `workflow.read` | operator, support | owner, admin, member |
-//! | `workflow.operate` | operator | |
-//! | `revision.read` | operator, support | |
-//! | `token.read`, `token.manage` | operator | |
-//! | `audit.read` | operator, support | |
-//! | `metrics.read` | operator, support | |
+//! | permission | platform | workspace | anybody who is signed in |
+//! | --- | --- | --- | --- |
+//! | `workspace.read` | operator, support | owner, admin, member, billing | |
+//! | `workspace.create` | operator | | yes |
+//! | `workspace.change` | operator | owner, admin | |
+//! | `workspace.delete` | operator | owner | |
+//! | `workspace.transfer` | operator | owner | |
+//! | `member.read` | operator, support | owner, admin, member | |
+//! | `member.manage` | operator | owner, admin | |
+//! | `node.read` | operator, support | | |
+//! | `workflow.read` | operator, support | owner, admin, member | |
+//! | `workflow.operate` | operator | | |
+//! | `revision.read` | operator, support | | |
+//! | `token.read` | operator | owner | |
+//! | `token.manage` | operator | owner | |
+//! | `person.read` | operator, support | | |
+//! | `person.manage` | operator | | |
+//! | `audit.read` | operator, support | | |
+//! | `metrics.read` | operator, support | | |
+//! | `account.self` | | | yes |
 
 use super::Principal;
 use crate::id::WorkspaceId;
@@ -29,6 +36,12 @@ pub enum Permission {
     WorkspaceChange,
     /// End a workspace.
     WorkspaceDelete,
+    /// Offer a workspace to another owner.
+    WorkspaceTransfer,
+    /// See a workspace's members and invitations.
+    MemberRead,
+    /// Invite and remove members, and change what they are.
+    MemberManage,
     /// See nodes.
     NodeRead,
     /// See workflows.
@@ -41,29 +54,41 @@ pub enum Permission {
     TokenRead,
     /// Make and revoke tokens.
     TokenManage,
+    /// See people.
+    PersonRead,
+    /// Disable people, and say what they are to the platform.
+    PersonManage,
     /// See the audit log.
     AuditRead,
     /// See the program's figures.
     MetricsRead,
+    /// See and change one's own account.
+    AccountSelf,
 }
 
 use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 18] = [
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
         Self::WorkspaceChange,
         Self::WorkspaceDelete,
+        Self::WorkspaceTransfer,
+        Self::MemberRead,
+        Self::MemberManage,
         Self::NodeRead,
         Self::WorkflowRead,
         Self::WorkflowOperate,
         Self::RevisionRead,
         Self::TokenRead,
         Self::TokenManage,
+        Self::PersonRead,
+        Self::PersonManage,
         Self::AuditRead,
         Self::MetricsRead,
+        Self::AccountSelf,
     ];
 
     /// Its name, in scopes and in the API's document.
@@ -73,14 +98,20 @@ impl Permission {
             Self::WorkspaceCreate => "workspace.create",
             Self::WorkspaceChange => "workspace.change",
             Self::WorkspaceDelete => "workspace.delete",
+            Self::WorkspaceTransfer => "workspace.transfer",
+            Self::MemberRead => "member.read",
+            Self::MemberManage => "member.manage",
             Self::NodeRead => "node.read",
             Self::WorkflowRead => "workflow.read",
             Self::WorkflowOperate => "workflow.operate",
             Self::RevisionRead => "revision.read",
             Self::TokenRead => "token.read",
             Self::TokenManage => "token.manage",
+            Self::PersonRead => "person.read",
+            Self::PersonManage => "person.manage",
             Self::AuditRead => "audit.read",
             Self::MetricsRead => "metrics.read",
+            Self::AccountSelf => "account.self",
         }
     }
 
@@ -91,13 +122,26 @@ impl Permission {
             Self::WorkspaceCreate => (&[Operator], &[]),
             Self::WorkspaceChange => (&[Operator], &[Owner, Admin]),
             Self::WorkspaceDelete => (&[Operator], &[Owner]),
+            Self::WorkspaceTransfer => (&[Operator], &[Owner]),
+            Self::MemberRead => (&[Operator, Support], &[Owner, Admin, Member]),
+            Self::MemberManage => (&[Operator], &[Owner, Admin]),
             Self::NodeRead => (&[Operator, Support], &[]),
             Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::WorkflowOperate => (&[Operator], &[]),
             Self::RevisionRead => (&[Operator, Support], &[]),
-            Self::TokenRead | Self::TokenManage => (&[Operator], &[]),
-            Self::AuditRead | Self::MetricsRead => (&[Operator, Support], &[]),
+            Self::TokenRead => (&[Operator], &[Owner]),
+            Self::TokenManage => (&[Operator], &[Owner]),
+            Self::PersonRead => (&[Operator, Support], &[]),
+            Self::PersonManage => (&[Operator], &[]),
+            Self::AuditRead => (&[Operator, Support], &[]),
+            Self::MetricsRead => (&[Operator, Support], &[]),
+            Self::AccountSelf => (&[], &[]),
         }
+    }
+
+    /// Whether everybody who is signed in has it, whatever they are.
+    pub const fn is_everybodys(self) -> bool {
+        matches!(self, Self::WorkspaceCreate | Self::AccountSelf)
     }
 }
 
@@ -118,7 +162,8 @@ pub fn decide(principal: &Principal, permission: Permission, workspace: Option<W
     let has = |roles: &[Role], of: Option<WorkspaceId>| {
         principal.grants.iter().any(|grant| grant.workspace == of && roles.contains(&grant.role))
     };
-    let granted = has(platform, None) || (workspace.is_some() && has(within, workspace));
+    let of_people = principal.signed_in.is_some() && permission.is_everybodys();
+    let granted = has(platform, None) || (workspace.is_some() && has(within, workspace)) || of_people;
     let in_scope = principal.scopes.is_empty() || principal.scopes.iter().any(|scope| covers(scope, permission.name()));
     if granted && in_scope {
         return Decision::Allowed;
@@ -145,11 +190,13 @@ pub fn covers(scope: &str, permission: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::Grant;
+    use crate::accounts::{Grant, SignedInAs};
+    use crate::id::{PersonId, SessionId};
 
     fn principal(role: Role, workspace: Option<WorkspaceId>, scopes: &[&str]) -> Principal {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Principal { actor: "token:t".into(), grants: vec![Grant { role, workspace }], scopes, expires_at: None }
+        let grants = vec![Grant { role, workspace }];
+        Principal { actor: "token:t".into(), grants, scopes, expires_at: None, signed_in: None }
     }
 
     #[test]
@@ -172,6 +219,23 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_signed_in_may_come_in_and_no_token_is_a_person() {
+        let nobody = |signed_in| Principal {
+            actor: "person:p".into(),
+            grants: Vec::new(),
+            scopes: Vec::new(),
+            expires_at: None,
+            signed_in,
+        };
+        let person = nobody(Some(SignedInAs { person: PersonId::new(), session: SessionId::new() }));
+        let may = |principal: &Principal, permission| decide(principal, permission, None) == Decision::Allowed;
+        assert!(may(&person, Permission::AccountSelf) && may(&person, Permission::WorkspaceCreate));
+        assert!(!may(&person, Permission::PersonRead) && !may(&nobody(None), Permission::WorkspaceCreate));
+        assert!(!may(&Principal::root(), Permission::AccountSelf));
+        assert_eq!(decide(&person, Permission::WorkspaceRead, Some(WorkspaceId::new())), Decision::Hidden);
+    }
+
+    #[test]
     fn scopes_take_away_and_never_give() {
         let reader = principal(Operator, None, &["workspace.read", "workflow.*"]);
         let may = |permission| decide(&reader, permission, None) == Decision::Allowed;
@@ -186,8 +250,8 @@ mod tests {
     fn every_permission_is_the_operators_and_has_its_row_in_the_table() {
         let table = include_str!("policy.rs");
         for permission in Permission::ALL {
-            assert!(permission.roles().0.contains(&Operator));
             let (platform, within) = permission.roles();
+            assert!(platform.contains(&Operator) || permission == Permission::AccountSelf);
             let names = |roles: &[Role]| roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
             let row = table
                 .lines()
@@ -195,6 +259,7 @@ mod tests {
             let row = row.unwrap_or_else(|| panic!("{} has no row", permission.name()));
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             assert_eq!((cells[2], cells[3]), (names(platform).as_str(), names(within).as_str()), "{row}");
+            assert_eq!(cells[4] == "yes", permission.is_everybodys(), "{row}");
         }
     }
 }

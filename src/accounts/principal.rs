@@ -1,7 +1,7 @@
 //! Who acts.
 
 use crate::clock::Timestamp;
-use crate::id::WorkspaceId;
+use crate::id::{PersonId, SessionId, WorkspaceId};
 use crate::store::Role;
 
 /// A role, and what it is a role in.
@@ -13,10 +13,19 @@ pub struct Grant {
     pub workspace: Option<WorkspaceId>,
 }
 
+/// A person, by the browser that they are signed in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignedInAs {
+    /// Who.
+    pub person: PersonId,
+    /// Where.
+    pub session: SessionId,
+}
+
 /// Who acts, with what they were granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// For the audit log, and for whatever is kept by caller: `token:tk_…`.
+    /// For the audit log, and for whatever is kept by caller: `token:tk_…`, `person:pe_…`.
     pub actor: String,
     /// What they are.
     pub grants: Vec<Grant>,
@@ -24,12 +33,19 @@ pub struct Principal {
     pub scopes: Vec<String>,
     /// When that ends.
     pub expires_at: Option<Timestamp>,
+    /// The person, where it is one.
+    pub signed_in: Option<SignedInAs>,
 }
 
 impl Principal {
     /// The operator of this machine, who holds the file with the token that `serve` made.
     pub fn root() -> Self {
         let grants = vec![Grant { role: Role::Operator, workspace: None }];
-        Self { actor: "token:root".into(), grants, scopes: Vec::new(), expires_at: None }
+        Self { actor: "token:root".into(), grants, scopes: Vec::new(), expires_at: None, signed_in: None }
+    }
+
+    /// The person, where it is one.
+    pub fn person(&self) -> Option<PersonId> {
+        self.signed_in.map(|signed_in| signed_in.person)
     }
 }

@@ -1,12 +1,11 @@
 //! Tokens of operators and machines: shown once, kept as hashes.
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::SubsecRound;
 use hmac::digest::CtOutput;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::minted::{self, Minted};
 use super::{Grant, Principal};
 use crate::audit::Entry;
 use crate::clock::Timestamp;
@@ -113,12 +112,10 @@ pub async fn issue(tx: &mut Tx, new: NewToken, by: &Principal) -> Result<(TokenR
     new.check(now)?;
     new.check_against(by)?;
     let actor = by.actor.as_str();
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(&mut *bytes).map_err(|error| Error::failed(format!("the system gives no randomness: {error}")))?;
-    let token = Zeroizing::new(format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(*bytes)));
+    let Minted { word: token, hash } = Minted::new(PREFIX)?;
     let record = TokenRecord {
         id: TokenId::new(),
-        hash: hex::encode(Sha256::digest(token.as_bytes())),
+        hash,
         name: new.name,
         workspace_id: new.workspace,
         role: new.role,
@@ -145,7 +142,7 @@ pub async fn find(store: &Store, token: &[u8]) -> Result<Option<Principal>> {
     if !token.starts_with(PREFIX.as_bytes()) {
         return Ok(None);
     }
-    let hash = hex::encode(Sha256::digest(token));
+    let hash = minted::hash(token);
     let Some(record) = store.read().await?.token_by_hash(&hash).await? else { return Ok(None) };
     let now = store.clock().now();
     if record.revoked_at.is_some() || record.expires_at.is_some_and(|end| end <= now) {
@@ -162,5 +159,6 @@ pub async fn find(store: &Store, token: &[u8]) -> Result<Option<Principal>> {
         grants,
         scopes: record.scopes,
         expires_at: record.expires_at,
+        signed_in: None,
     }))
 }

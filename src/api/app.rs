@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+
+use super::Problem;
+use super::accounts::origin::Origin;
 use super::limits::Limiter;
 use super::streams::Streams;
 use crate::accounts::TokenHash;
-use crate::config::control::{Http, Limits};
+use crate::config::control::{Accounts, Http, Limits};
 use crate::fleet::ProviderKind;
+use crate::notify::Mailer;
 use crate::store::{Ability, Node, Placement, Revision, Store};
 use crate::workflow::Engine;
 use crate::workflow::flows::{Desired, Platform};
@@ -20,29 +25,31 @@ struct Inner {
     engine: Engine<Platform>,
     platform: Arc<Platform>,
     root: TokenHash,
-    http: Http,
+    settings: Settings,
     limiter: Limiter,
     streams: Streams,
+}
+
+/// How the API is to behave.
+pub struct Settings {
+    /// How it is served.
+    pub http: Http,
+    /// How often one may ask.
+    pub limits: Limits,
+    /// What people may do by themselves.
+    pub accounts: Accounts,
+    /// Where browsers reach it.
+    pub origin: Origin,
+    /// Who sends its mail, if anybody does.
+    pub mailer: Option<Mailer>,
 }
 
 impl App {
     /// The API over a store. `engine` enqueues workflows; who runs them is another's affair. `root` is the hash of the token
     /// of this machine's operator.
-    pub fn new(
-        engine: Engine<Platform>,
-        platform: Arc<Platform>,
-        root: TokenHash,
-        http: Http,
-        limits: &Limits,
-    ) -> Self {
-        Self(Arc::new(Inner {
-            engine,
-            platform,
-            root,
-            http,
-            limiter: Limiter::new(limits),
-            streams: Streams::default(),
-        }))
+    pub fn new(engine: Engine<Platform>, platform: Arc<Platform>, root: TokenHash, settings: Settings) -> Self {
+        let limiter = Limiter::new(&settings.limits);
+        Self(Arc::new(Inner { engine, platform, root, settings, limiter, streams: Streams::default() }))
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -58,7 +65,27 @@ impl App {
     }
 
     pub(super) fn http(&self) -> &Http {
-        &self.0.http
+        &self.0.settings.http
+    }
+
+    pub(super) fn accounts(&self) -> &Accounts {
+        &self.0.settings.accounts
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.0.settings.origin
+    }
+
+    /// Who sends mail.
+    pub(super) fn mailer(&self) -> Result<&Mailer, Problem> {
+        self.0.settings.mailer.as_ref().ok_or_else(|| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "this server sends no mail, so nobody can sign in",
+            )
+            .hint("an operator sets mail.host and mail.from")
+        })
     }
 
     pub(super) fn streams(&self) -> &Streams {

@@ -1,14 +1,17 @@
 //! Who asks, and whether they may.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use zeroize::Zeroizing;
+
+use super::accounts::cookies;
 use super::guard::RequestId;
 use super::{App, Problem};
 use crate::accounts::policy::{self, Decision, Permission};
-use crate::accounts::{self, Principal};
+use crate::accounts::{self, Principal, SignedInAs, session};
 use crate::audit::Entry;
 use crate::id::WorkspaceId;
 use crate::{Kind, Result};
@@ -23,7 +26,7 @@ pub(super) struct Caller {
 /// Lets nobody on who does not say who they are.
 pub(super) async fn authorize(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    match identify(&app, request.headers(), &id).await {
+    match identify(&app, request.method(), request.headers(), &id).await {
         Ok(principal) => {
             request.extensions_mut().insert(Caller { principal, request: id });
             next.run(request).await
@@ -32,12 +35,23 @@ pub(super) async fn authorize(State(app): State<App>, mut request: Request, next
     }
 }
 
-async fn identify(app: &App, headers: &HeaderMap, request: &str) -> Result<Principal, Problem> {
+async fn identify(app: &App, method: &Method, headers: &HeaderMap, request: &str) -> Result<Principal, Problem> {
     let given = headers.get(header::AUTHORIZATION).map(|value| bearer(value.as_bytes()));
     let principal = match given {
         None => {
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "a token is needed");
-            return Err(problem.hint("send the header `Authorization: Bearer TOKEN`"));
+            let Some(cookie) = cookies::read(headers, cookies::SESSION).map(Zeroizing::new) else {
+                let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "a token is needed");
+                return Err(
+                    problem.hint("send the header `Authorization: Bearer TOKEN`; in a browser, sign in at /sign-in")
+                );
+            };
+            app.origin().check(method, headers)?;
+            let Some(person) = session::find(app.store(), cookie.as_bytes(), app.accounts()).await? else {
+                // Browsers send what they have; that it has ended is no attempt at anything.
+                let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "the session has ended");
+                return Err(problem.hint("sign in again, at /sign-in"));
+            };
+            Some(person)
         }
         Some(Some(token)) if app.root().matches(token) => Some(Principal::root()),
         Some(Some(token)) => accounts::find(app.store(), token).await?,
@@ -63,6 +77,13 @@ impl Caller {
         &self.principal.actor
     }
 
+    /// The person who asks.
+    pub(super) fn signed_in(&self) -> Result<SignedInAs, Problem> {
+        self.principal.signed_in.ok_or_else(|| {
+            Problem::new(StatusCode::FORBIDDEN, "forbidden", "this is for people who are signed in, not for tokens")
+        })
+    }
+
     /// Lets the caller on who may do this, to the workspace that it concerns, if it concerns one. Who may not is written down.
     pub(super) async fn may(
         &self,
@@ -81,6 +102,28 @@ impl Caller {
         let target = workspace.map_or_else(|| "platform".to_owned(), |id| id.to_string());
         refuse(app, self.actor(), permission.name(), &target, &self.request).await?;
         Err(problem)
+    }
+
+    /// The workspaces that the caller may see something of; none where it is all. Somebody who has just signed in has no
+    /// workspace, and may see that; a token that may see nothing is refused.
+    pub(super) async fn sees(&self, app: &App, permission: Permission) -> Result<Option<Vec<WorkspaceId>>, Problem> {
+        match self.principal.signed_in {
+            Some(_) => Ok(policy::within(&self.principal, permission)),
+            None => self.may_somewhere(app, permission).await,
+        }
+    }
+
+    /// The workspaces that the caller may do this to; none where it is all. Who may do it nowhere is refused.
+    pub(super) async fn may_somewhere(
+        &self,
+        app: &App,
+        permission: Permission,
+    ) -> Result<Option<Vec<WorkspaceId>>, Problem> {
+        let within = policy::within(&self.principal, permission);
+        if within.as_ref().is_some_and(Vec::is_empty) {
+            self.may(app, permission, None).await?;
+        }
+        Ok(within)
     }
 
     /// An audit entry of this caller's act in this request.

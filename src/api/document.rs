@@ -1,11 +1,12 @@
 //! The API's own description: OpenAPI 3.1, made from the handlers.
 
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, health, nodes, record, tokens, workflows, workspaces};
+use super::{App, accounts, health, nodes, record, tokens, workflows, workspaces};
+use crate::api::accounts::cookies::SESSION;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -18,22 +19,25 @@ use super::{App, health, nodes, record, tokens, workflows, workspaces};
         (name = "workspaces", description = "Customers' tenancies"),
         (name = "nodes", description = "The machines that serve workspaces"),
         (name = "workflows", description = "Durable work"),
+        (name = "accounts", description = "People: signing in, sessions, members, invitations"),
         (name = "tokens", description = "Tokens of operators and machines"),
         (name = "record", description = "What was published, and who did what"),
         (name = "health", description = "For load balancers and monitoring"),
     ),
-    modifiers(&Bearer),
+    modifiers(&Callers),
 )]
 struct Base;
 
-/// A token, for everything under `/v1`.
-struct Bearer;
+/// A token, or a session's cookie, for everything under `/v1`.
+struct Callers;
 
-impl Modify for Bearer {
+impl Modify for Callers {
     fn modify(&self, document: &mut OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        let cookie = ApiKey::Cookie(ApiKeyValue::new(SESSION));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
     }
 }
 
@@ -44,9 +48,13 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
         .merge(nodes::routes())
         .merge(workflows::routes())
         .merge(tokens::routes())
+        .merge(accounts::routes())
         .merge(record::routes());
     let (v1, mut under_v1) = v1.split_for_parts();
-    let (open, mut document) = OpenApiRouter::with_openapi(Base::openapi()).merge(health::routes()).split_for_parts();
+    let (open, mut document) = OpenApiRouter::with_openapi(Base::openapi())
+        .merge(health::routes())
+        .merge(accounts::open_routes())
+        .split_for_parts();
     document.info.version = crate::VERSION.to_owned();
     document.info.license = None;
     document.info.contact = None;
@@ -56,7 +64,8 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
         let operations =
             [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
         for operation in operations {
-            operation.security = Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+            let either = ["token", "session"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()));
+            operation.security = Some(either.to_vec());
         }
         document.paths.paths.insert(format!("/v1{path}"), item);
     }

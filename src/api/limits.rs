@@ -18,6 +18,7 @@ const MANY: usize = 10_000;
 
 pub(super) struct Limiter {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
+    sign_ins: DefaultKeyedRateLimiter<IpAddr>,
     by_caller: DefaultKeyedRateLimiter<String>,
 }
 
@@ -26,25 +27,19 @@ impl Limiter {
         let quota = |per_minute: u32| Quota::per_minute(NonZeroU32::new(per_minute).unwrap_or(NonZeroU32::MIN));
         Self {
             by_address: RateLimiter::keyed(quota(limits.per_address)),
+            sign_ins: RateLimiter::keyed(quota(limits.sign_ins)),
             by_caller: RateLimiter::keyed(quota(limits.per_token)),
         }
     }
 
-    /// Counts a request from an address. Of IPv6 a customer has a whole /64.
+    /// Counts a request from an address.
     pub(super) fn address(&self, address: IpAddr) -> Result<(), Problem> {
-        let address = match address {
-            IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-                Some(v4) => IpAddr::V4(v4),
-                None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
-            },
-            v4 @ IpAddr::V4(_) => v4,
-        };
-        if self.by_address.len() > MANY {
-            self.by_address.retain_recent();
-        }
-        self.by_address
-            .check_key(&address)
-            .map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
+        count(&self.by_address, address)
+    }
+
+    /// Counts a link that was asked for from an address.
+    pub(super) fn sign_in(&self, address: IpAddr) -> Result<(), Problem> {
+        count(&self.sign_ins, address)
     }
 
     /// Counts a request of a caller.
@@ -55,6 +50,22 @@ impl Limiter {
         let checked = self.by_caller.check_key(&actor.to_owned());
         checked.map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
     }
+}
+
+/// Counts an address. Of IPv6 a customer has a whole /64.
+fn count(limiter: &DefaultKeyedRateLimiter<IpAddr>, address: IpAddr) -> Result<(), Problem> {
+    let address = match address {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => IpAddr::V4(v4),
+            None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
+        },
+        v4 @ IpAddr::V4(_) => v4,
+    };
+    if limiter.len() > MANY {
+        limiter.retain_recent();
+    }
+    let checked = limiter.check_key(&address);
+    checked.map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
 }
 
 fn too_many(wait: Duration) -> Problem {
@@ -109,7 +120,7 @@ mod tests {
 
     #[test]
     fn who_asks_too_often_is_told_when_to_ask_again() {
-        let limiter = Limiter::new(&Limits { per_address: 2, per_token: 1 });
+        let limiter = Limiter::new(&Limits { per_address: 2, per_token: 1, sign_ins: 1 });
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         for of_one_customer in ["2001:db8::1", "2001:db8::2"] {
             limiter.address(address(of_one_customer)).unwrap();

@@ -1,9 +1,10 @@
 //! The control API: HTTP with JSON over the same store, and the same flows, that the commands use.
 //!
-//! `/healthz` and `/readyz` are open; everything under `/v1` wants `Authorization: Bearer TOKEN`, and what its holder may do,
-//! [`crate::accounts::policy`] says. Errors are problem details (RFC 9457). Every answer carries `x-request-id`, which the logs
+//! `/healthz` and `/readyz` are open, and so is signing in; everything else under `/v1` wants `Authorization: Bearer TOKEN` or
+//! the cookie of a session, and what its holder may do, [`crate::accounts::policy`] says. Errors are problem details (RFC 9457). Every answer carries `x-request-id`, which the logs
 //! and the audit log name too. One file per verb or noun; [`document`] makes the OpenAPI description from the handlers.
 
+pub mod accounts;
 mod app;
 mod caller;
 mod conditional;
@@ -27,7 +28,8 @@ pub mod views;
 mod workflows;
 mod workspaces;
 
-pub use app::App;
+pub use accounts::origin::Origin;
+pub use app::{App, Settings};
 pub use page::Page;
 pub use problem::Problem;
 pub use routes::{openapi, router};

@@ -60,7 +60,7 @@ struct NewTokenView {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    /// Those for this workspace; without it, those for the platform.
+    /// Those for this workspace; without it, those for the platform, or for all workspaces of whoever asks.
     #[param(value_type = Option<String>)]
     workspace_id: Option<WorkspaceId>,
 }
@@ -79,8 +79,19 @@ async fn list(
     Extension(caller): Extension<Caller>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Page<TokenView>>, Problem> {
-    caller.may(&app, Permission::TokenRead, None).await?;
-    let tokens = app.store().read().await?.tokens(filter.workspace_id).await?;
+    let within = caller.may_somewhere(&app, Permission::TokenRead).await?;
+    let asked = match (filter.workspace_id, within) {
+        (Some(id), _) => {
+            caller.may(&app, Permission::TokenRead, Some(id)).await?;
+            vec![Some(id)]
+        }
+        (None, None) => vec![None],
+        (None, Some(within)) => within.into_iter().map(Some).collect(),
+    };
+    let (mut reader, mut tokens) = (app.store().read().await?, Vec::new());
+    for workspace in asked {
+        tokens.extend(reader.tokens(workspace).await?);
+    }
     Ok(Json(Page { items: tokens.into_iter().map(TokenView::from).collect(), next: None }))
 }
 
@@ -100,8 +111,10 @@ async fn create(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    caller.may(&app, Permission::TokenManage, None).await?;
+    // Who may make none at all learns nothing of what may be asked.
+    caller.may_somewhere(&app, Permission::TokenManage).await?;
     let New { name, role, workspace_id, scopes, expires_at } = body.json()?;
+    caller.may(&app, Permission::TokenManage, workspace_id).await?;
     let new = NewToken { name, role, workspace: workspace_id, scopes, expires_at };
     let by = caller.principal.clone();
     let created = once(&app, &caller, &headers, body.hash, move |tx| {
@@ -132,7 +145,12 @@ async fn revoke(
     Extension(caller): Extension<Caller>,
     Path(id): Path<TokenId>,
 ) -> Result<StatusCode, Problem> {
-    caller.may(&app, Permission::TokenManage, None).await?;
+    let missing = || Problem::not_found(format!("there is no token {id} that is in use"));
+    caller.may_somewhere(&app, Permission::TokenManage).await?;
+    let token = app.store().read().await?.token(id).await?.ok_or_else(missing)?;
+    // Others' tokens are not told from those that are not there.
+    let may = caller.may(&app, Permission::TokenManage, token.workspace_id).await;
+    may.map_err(|problem| if matches!(problem.status, 403 | 404) { missing() } else { problem })?;
     let revoked = app.store().write(move |tx| {
         Box::pin(async move {
             let revoked = tx.revoke_token(id).await?;
@@ -144,6 +162,6 @@ async fn revoke(
     });
     match revoked.await? {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found(format!("there is no token {id} that is in use"))),
+        false => Err(missing()),
     }
 }

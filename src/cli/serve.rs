@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use tokio::net::TcpListener;
@@ -14,8 +15,9 @@ use super::publish::publish_tiers;
 use super::work::stop_on_signals;
 use super::worker::worker;
 use crate::accounts::TokenHash;
-use crate::api::{self, App};
+use crate::api::{self, App, Origin, Settings};
 use crate::config::layers::Layers;
+use crate::notify::Mailer;
 use crate::secrets::keys::FleetKeys;
 use crate::workflow::flows;
 use crate::workflow::{Engine, NoObserver};
@@ -42,6 +44,9 @@ pub(super) struct Args {
 
 /// The shortest token that is taken, in bytes: 128 bits in hexadecimal.
 const SHORTEST: usize = 32;
+
+/// For how long mails that wait are sent after the last request.
+const MAIL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is said at the first Ctrl-C.
 const STOPPING: &str = "Answering the requests under way and handing over; press Ctrl-C again to stop at once.";
@@ -75,7 +80,20 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let platform = Arc::new(control.platform(env)?);
     let engine = Engine::new(control.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "api");
     let settings = &control.layers.control;
-    let app = App::new(engine, platform, token, settings.http.clone(), &settings.limits);
+    let (mailer, sending) = Mailer::start(&settings.mail)?.unzip();
+    if mailer.is_none() {
+        env.printer.say("Nobody can sign in: mail.host is not set. Tokens work.");
+    }
+    let origin = settings.http.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let origin = Origin::parse(&origin)?;
+    let api = Settings {
+        http: settings.http.clone(),
+        limits: settings.limits.clone(),
+        accounts: settings.accounts.clone(),
+        origin,
+        mailer,
+    };
+    let app = App::new(engine, platform, token, api);
     let worker = match control.store.is_shared() {
         true => None,
         false => Some(worker(env, &control, stop.clone())?),
@@ -89,6 +107,9 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         }
     };
     let (served, worked) = tokio::join!(api::serve(listener, api::router(app), &settings.http, stop.clone()), work);
+    if let Some(sending) = sending {
+        sending.finish(MAIL_PATIENCE).await;
+    }
     served.and(worked)?;
     control.store.close().await;
     Ok(())

@@ -20,6 +20,10 @@ pub struct Control {
     pub http: Http,
     /// How often one may ask.
     pub limits: Limits,
+    /// What people may do by themselves.
+    pub accounts: Accounts,
+    /// How mail is sent.
+    pub mail: Mail,
     /// How workflows are run.
     pub worker: Worker,
     /// How the audit log is kept.
@@ -53,6 +57,9 @@ pub struct State {
 pub struct Http {
     /// The address and port to listen on; port 0 takes any that is free.
     pub listen: SocketAddr,
+    /// Where browsers reach it (`https://stead.example.com`): what mailed links begin with, and whose pages may act for those
+    /// who are signed in. Without it, `http://` and the address that it listens on.
+    pub public_url: Option<String>,
     /// Whose `X-Forwarded-For` is believed: the proxies in front. None by default.
     pub trusted_proxies: Vec<IpNet>,
     /// How long a request may take, in seconds.
@@ -67,6 +74,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7380)),
+            public_url: None,
             trusted_proxies: Vec::new(),
             timeout_seconds: 10,
             body_kib: 64,
@@ -81,14 +89,69 @@ impl Default for Http {
 pub struct Limits {
     /// From one address.
     pub per_address: u32,
-    /// With one token.
+    /// With one token, or by one person.
     pub per_token: u32,
+    /// For links to sign in, from one address.
+    pub sign_ins: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { per_address: 1200, per_token: 1200 }
+        Self { per_address: 1200, per_token: 1200, sign_ins: 10 }
     }
+}
+
+/// What people may do by themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Accounts {
+    /// Whether anybody may sign in and become a customer; otherwise only those who were invited.
+    pub sign_up: bool,
+    /// The most workspaces that one person may own.
+    pub workspaces: u32,
+    /// After how many hours without use a session ends.
+    pub idle_hours: u32,
+    /// After how many days a session ends, used or not.
+    pub session_days: u32,
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { sign_up: true, workspaces: 3, idle_hours: 72, session_days: 30 }
+    }
+}
+
+/// How mail is sent: through a relay. Without one, nobody can sign in.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mail {
+    /// The relay's name or address.
+    pub host: Option<String>,
+    /// Its port; without it, the usual one: 587 for `starttls`, 465 for `implicit`, 25 for `none`.
+    pub port: Option<u16>,
+    /// How the connection is encrypted.
+    pub tls: MailTls,
+    /// A file with the certificate authority that the relay's certificate is from, where that is no public one.
+    pub ca_file: Option<Utf8PathBuf>,
+    /// The user, where the relay wants one.
+    pub user: Option<String>,
+    /// A file that holds the user's password.
+    pub password_file: Option<Utf8PathBuf>,
+    /// Whose mail it is: `Stead <stead@example.com>`.
+    pub from: Option<String>,
+}
+
+/// How a connection to a mail relay is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// From its first words on (RFC 3207), or not at all.
+    #[default]
+    Starttls,
+    /// From its first byte on (RFC 8314).
+    Implicit,
+    /// Not at all: for relays on this machine.
+    None,
 }
 
 /// How workflows are run.

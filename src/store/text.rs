@@ -105,7 +105,10 @@ pub(super) use {text_column, text_of, words};
 
 use uuid::Uuid;
 
-use crate::id::{AuditId, FleetId, Mark, NodeId, RevisionId, SecretId, TokenId, WorkflowId, WorkspaceId};
+use crate::id::{
+    AuditId, FleetId, InvitationId, Mark, NodeId, PersonId, RevisionId, SecretId, SessionId, TokenId, WorkflowId,
+    WorkspaceId,
+};
 
-id_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, TokenId, AuditId);
+id_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, TokenId, PersonId, SessionId, InvitationId, AuditId);
 text_column!(FleetId, Mark);

@@ -13,6 +13,8 @@ mod shared;
 mod trouble;
 mod workers;
 
+#[path = "../support/mail.rs"]
+mod mail;
 #[path = "../support/postgres.rs"]
 mod postgres;
 

@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::accounts::policy::{self, Permission};
+use crate::accounts::policy::Permission;
 use crate::api::caller::Caller;
 use crate::api::extract::Query;
 use crate::api::page::{Page, PageParams};
@@ -41,17 +41,20 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
     Query(page): Query<PageParams>,
 ) -> Result<Json<Page<WorkflowView>>, Problem> {
-    let within = policy::within(&caller.principal, Permission::WorkflowRead);
-    if within.as_ref().is_some_and(Vec::is_empty) {
-        caller.may(&app, Permission::WorkflowRead, None).await?;
-    }
-    let subject = match within.and_then(|ids| ids.first().copied()) {
-        None => filter.subject,
-        Some(own) if filter.subject.as_ref().is_none_or(|subject| *subject == own.to_string()) => Some(own.to_string()),
-        Some(_) => return Ok(Json(Page { items: Vec::new(), next: None })),
+    let within = caller.sees(&app, Permission::WorkflowRead).await?;
+    let within = within.map(|ids| ids.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let subjects = match (within, filter.subject) {
+        (within, None) => within,
+        (Some(within), Some(asked)) => Some(within.into_iter().filter(|subject| *subject == asked).collect()),
+        (None, Some(asked)) => Some(vec![asked]),
     };
-    let asked =
-        WorkflowPage { before: page.after()?, state: filter.state, kind: filter.kind, subject, limit: page.to_read()? };
+    let asked = WorkflowPage {
+        before: page.after()?,
+        state: filter.state,
+        kind: filter.kind,
+        subjects,
+        limit: page.to_read()?,
+    };
     let read = app.store().read().await?.workflows_page(&asked).await?;
     let view = |workflow| WorkflowView::new(workflow, Vec::new());
     Ok(Json(page.page(read, |workflow| workflow.id.to_string(), view)))

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Begun;
+use crate::accounts::membership;
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
@@ -66,12 +67,16 @@ pub(super) async fn create(
     let (revision, desired) = app.desired().await?;
     let kind = made_at(&desired, &new.slug, &new.tier)?;
     let (engine, asker) = (app.engine().clone(), caller.clone());
+    let most = app.accounts().workspaces;
     let create = once(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let mut workspace = Workspace::new(new.slug, new.tier, ManagedBy::Api, tx.now());
             workspace.name = new.name;
             workspace.revision_id = Some(revision.id);
             tx.insert_workspace(&workspace).await?;
+            if let Some(person) = asker.principal.person() {
+                membership::found(tx, workspace.id, person, most).await?;
+            }
             let params = to_value(&Params::of(&workspace, asker.actor()))?;
             let (subject, placement) = (workspace.id.to_string(), placement(None, kind));
             let workflow =
@@ -100,7 +105,7 @@ pub(super) fn to_value(params: &Params) -> Result<serde_json::Value> {
 }
 
 /// Refuses a name that no list could show.
-pub(super) fn check_name(name: Option<&str>) -> Result<()> {
+pub(in crate::api) fn check_name(name: Option<&str>) -> Result<()> {
     match name {
         Some(name) if name.trim().is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) => {
             Err(Error::input(format!("a name has 1 to {NAME} characters, all of them visible")))

@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::accounts::policy::{self, Permission};
+use crate::accounts::policy::Permission;
 use crate::api::caller::Caller;
 use crate::api::extract::Query;
 use crate::api::page::{Page, PageParams};
@@ -39,14 +39,9 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
     Query(page): Query<PageParams>,
 ) -> Result<Json<Page<WorkspaceView>>, Problem> {
-    let within = policy::within(&caller.principal, Permission::WorkspaceRead);
-    if within.as_ref().is_some_and(Vec::is_empty) {
-        caller.may(&app, Permission::WorkspaceRead, None).await?;
-    }
-    // Whoever is not the platform's has a token for one workspace.
-    let only = within.and_then(|ids| ids.first().copied());
+    let within = caller.sees(&app, Permission::WorkspaceRead).await?;
     let asked =
-        WorkspacePage { after: page.after()?, state: filter.state, slug: filter.slug, only, limit: page.to_read()? };
+        WorkspacePage { after: page.after()?, state: filter.state, slug: filter.slug, within, limit: page.to_read()? };
     let mut reader = app.store().read().await?;
     let read = reader.workspaces_page(&asked).await?;
     let ids: Vec<_> = read.iter().map(|workspace| workspace.id).collect();

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use self::create::check_name;
 use super::conditional::etag;
 use super::views::{WorkflowView, WorkspaceView};
 use super::{App, Problem};

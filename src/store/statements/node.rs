@@ -62,7 +62,7 @@ impl Reader {
     }
 
     /// Ids as the database has them.
-    fn ids(&self, workspaces: &[WorkspaceId]) -> Vec<String> {
+    pub(super) fn ids(&self, workspaces: &[WorkspaceId]) -> Vec<String> {
         let id = |id: &WorkspaceId| if self.is_postgres() { id.uuid().to_string() } else { id.to_string() };
         workspaces.iter().map(id).collect()
     }

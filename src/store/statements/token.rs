@@ -15,6 +15,14 @@ impl Reader {
         optional!(self, "reading a token", "SELECT * FROM tokens WHERE hash = $1", hash)
     }
 
+    /// A token by its id, ended or not.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn token(&mut self, id: TokenId) -> Result<Option<TokenRecord>> {
+        held!(self, "reading a token", "SELECT * FROM tokens WHERE id = $1", id)
+    }
+
     /// The tokens of a workspace, or those for the platform, in the order of their making.
     ///
     /// # Errors
@@ -80,6 +88,24 @@ impl Tx {
             "revoking a workspace's tokens",
             "UPDATE tokens SET revoked_at = $1 WHERE workspace_id = $2 AND revoked_at IS NULL",
             now,
+            workspace,
+        )
+        .map(drop)
+    }
+
+    /// Revokes the tokens that an actor made, for one workspace or for all.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn revoke_tokens_by(&mut self, actor: &str, workspace: Option<WorkspaceId>) -> Result<()> {
+        let now = self.now();
+        execute!(
+            self,
+            "revoking somebody's tokens",
+            "UPDATE tokens SET revoked_at = $1 WHERE created_by = $2 AND ($3 IS NULL OR workspace_id = $3) \
+             AND revoked_at IS NULL",
+            now,
+            actor,
             workspace,
         )
         .map(drop)

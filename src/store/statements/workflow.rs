@@ -67,12 +67,18 @@ impl Reader {
         all!(
             self,
             "reading the workflows",
-            "SELECT * FROM workflows WHERE ($1 IS NULL OR id < $1) AND ($2 IS NULL OR state = $2) \
-             AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR subject = $4) ORDER BY id DESC LIMIT $5",
+            (
+                "SELECT * FROM workflows WHERE ($1 IS NULL OR id < $1) AND ($2 IS NULL OR state = $2) \
+                 AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR subject IN (SELECT value FROM json_each($4))) \
+                 ORDER BY id DESC LIMIT $5",
+                "SELECT * FROM workflows WHERE ($1 IS NULL OR id < $1) AND ($2 IS NULL OR state = $2) \
+                 AND ($3 IS NULL OR kind = $3) AND ($4 IS NULL OR subject IN (SELECT jsonb_array_elements_text($4))) \
+                 ORDER BY id DESC LIMIT $5"
+            ),
             page.before,
             page.state,
             page.kind.as_deref(),
-            page.subject.as_deref(),
+            page.subjects.as_ref().map(Json),
             i64::from(page.limit),
         )
     }
@@ -100,8 +106,8 @@ pub struct WorkflowPage {
     pub state: Option<WorkflowState>,
     /// Those of this kind.
     pub kind: Option<String>,
-    /// Those about this: an id.
-    pub subject: Option<String>,
+    /// Those about one of these: ids.
+    pub subjects: Option<Vec<String>>,
     /// The most that the page holds.
     pub limit: u32,
 }

@@ -1,5 +1,7 @@
 //! Statements for workspaces.
 
+use sqlx::types::Json;
+
 use crate::id::WorkspaceId;
 use crate::store::{Reader, Tx, Workspace, WorkspaceState};
 use crate::{Error, Result};
@@ -54,16 +56,35 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn workspaces_page(&mut self, page: &WorkspacePage) -> Result<Vec<Workspace>> {
+        if let Some(within) = &page.within {
+            let ids = self.ids(within);
+            // By their ids: those of one person are few among many.
+            return all!(
+                self,
+                "reading the workspaces",
+                (
+                    "SELECT * FROM workspaces WHERE id IN (SELECT value FROM json_each($1)) AND ($2 IS NULL OR id > $2) \
+                     AND ($3 IS NULL OR state = $3) AND ($3 IS NOT NULL OR state <> 'gone') \
+                     AND ($4 IS NULL OR lower(slug) = lower($4)) ORDER BY id LIMIT $5",
+                    "SELECT * FROM workspaces WHERE id IN (SELECT value::uuid FROM jsonb_array_elements_text($1)) \
+                     AND ($2 IS NULL OR id > $2) AND ($3 IS NULL OR state = $3) AND ($3 IS NOT NULL OR state <> 'gone') \
+                     AND ($4 IS NULL OR lower(slug) = lower($4)) ORDER BY id LIMIT $5"
+                ),
+                Json(ids),
+                page.after,
+                page.state,
+                page.slug.as_deref(),
+                i64::from(page.limit),
+            );
+        }
         all!(
             self,
             "reading the workspaces",
             "SELECT * FROM workspaces WHERE ($1 IS NULL OR id > $1) AND ($2 IS NULL OR state = $2) \
-             AND ($2 IS NOT NULL OR state <> 'gone') AND ($3 IS NULL OR lower(slug) = lower($3)) \
-             AND ($4 IS NULL OR id = $4) ORDER BY id LIMIT $5",
+             AND ($2 IS NOT NULL OR state <> 'gone') AND ($3 IS NULL OR lower(slug) = lower($3)) ORDER BY id LIMIT $4",
             page.after,
             page.state,
             page.slug.as_deref(),
-            page.only,
             i64::from(page.limit),
         )
     }
@@ -78,8 +99,8 @@ pub struct WorkspacePage {
     pub state: Option<WorkspaceState>,
     /// The one with this slug.
     pub slug: Option<String>,
-    /// This one, if any: all that whoever asks may see.
-    pub only: Option<WorkspaceId>,
+    /// Those among these: all that whoever asks may see.
+    pub within: Option<Vec<WorkspaceId>>,
     /// The most that the page holds.
     pub limit: u32,
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stead::accounts::policy::Permission;
 
-use super::{Api, ROOT};
+use super::{Api, ROOT, bearer};
 use crate::{Kind, both};
 
 both!(every_operation_is_refused_to_whoever_lacks_its_permission, the_reference_page_needs_nothing_but_itself);
@@ -88,6 +88,15 @@ fn operations(document: &Value) -> Vec<(String, String, Option<String>)> {
     found
 }
 
+/// Somebody who asks.
+struct Asker {
+    role: &'static str,
+    /// Whether their role is one in the workspace that is asked about; none where it is one in the platform.
+    of_ours: Option<bool>,
+    is_person: bool,
+    headers: String,
+}
+
 async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) {
     let api = Api::start(kind).await;
     let (ours, theirs) = (api.workspace("ours").await, api.workspace("theirs").await);
@@ -95,16 +104,25 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
         let list = api.ask(ROOT, &format!("GET /v1/workflows?subject={ours}"), "").await.json();
         list["items"][0]["id"].as_str().unwrap().to_owned()
     };
-    let mut tokens = Vec::new();
+    let mut callers = Vec::new();
     for role in ["operator", "support"] {
-        tokens.push((role, None, api.token(json!({"name": role, "role": role})).await));
+        let token = api.token(json!({"name": role, "role": role})).await;
+        callers.push(Asker { role, of_ours: None, is_person: false, headers: bearer(&token) });
+        let browser = api.person(&format!("{role}@example.com"), Some(role), None).await;
+        callers.push(Asker { role, of_ours: None, is_person: true, headers: browser });
     }
     for role in ["owner", "admin", "member", "billing"] {
         for workspace in [&ours, &theirs] {
+            let of_ours = Some(workspace == &ours);
             let token = api.token(json!({"name": role, "role": role, "workspace_id": workspace})).await;
-            tokens.push((role, Some(workspace == &ours), token));
+            callers.push(Asker { role, of_ours, is_person: false, headers: bearer(&token) });
+            let email = format!("{role}-{}@example.com", workspace == &ours);
+            let browser = api.person(&email, None, Some((workspace, role))).await;
+            callers.push(Asker { role, of_ours, is_person: true, headers: browser });
         }
     }
+    let nobody = api.person("nobody@example.com", None, None).await;
+    callers.push(Asker { role: "nobody", of_ours: Some(false), is_person: true, headers: nobody });
     let document = api.raw("GET /openapi.json", "").await.json();
     let operations = operations(&document);
     assert!(operations.len() >= 14, "{operations:?}");
@@ -113,8 +131,13 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
             Some("workspaces") => path.replace("{id}", &ours),
             Some("workflows") => path.replace("{id}", &workflow),
             Some("nodes") => path.replace("{id}", "nd_00000000000000000000000000"),
+            Some("people") => path.replace("{id}", "pe_00000000000000000000000000"),
+            Some("sessions") => path.replace("{id}", "sn_00000000000000000000000000"),
+            Some("invitations") => path.replace("{id}", "iv_00000000000000000000000000"),
             _ => path.replace("{id}", "tk_00000000000000000000000000"),
         };
+        let filled = filled.replace("{person}", "pe_00000000000000000000000000");
+        let filled = filled.replace("{invitation}", "iv_00000000000000000000000000");
         assert!(!filled.contains('{'), "the test does not know what to put into {path}");
         let request = format!("{method} {filled}");
         let anonymous = api.raw(&request, "").await.status;
@@ -124,23 +147,32 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
         };
         assert_eq!(anonymous, 401, "{request}");
         let found = Permission::ALL.into_iter().find(|known| known.name() == permission);
-        let (platform, within) = found.unwrap_or_else(|| panic!("{request}: no permission {permission}")).roles();
+        let permission = found.unwrap_or_else(|| panic!("{request}: no permission {permission}"));
+        let (platform, within) = permission.roles();
         let of_one = path.starts_with("/v1/workspaces/") || path.starts_with("/v1/workflows/");
-        for (role, of_ours, token) in &tokens {
+        for Asker { role, of_ours, is_person, headers } in &callers {
             let named = |roles: &[stead::store::Role]| roles.iter().any(|named| named.as_str() == *role);
-            let allowed = match of_ours {
-                None => named(platform),
-                // Lists show a workspace's own.
-                Some(true) => named(within),
-                Some(false) => named(within) && !of_one,
-            };
+            // People's lists are empty where there is nothing for them.
+            let lists = ["GET /v1/workspaces", "GET /v1/workflows"].contains(&request.as_str());
+            let as_person = *is_person && (permission.is_everybodys() || lists);
+            let allowed = as_person
+                || match of_ours {
+                    None => named(platform),
+                    // Lists show a workspace's own.
+                    Some(true) => named(within),
+                    Some(false) => named(within) && !of_one,
+                };
             // What would act for good is asked in a way that fails after the permission was looked at.
             let answer = match method.as_str() {
-                "POST" if !filled.contains("/workflows/") => api.json(token, &request, "", &json!({"wrong": 1})).await,
-                "PATCH" => api.json(token, &request, "if-match: \"0\"\r\n", &json!({"name": "x"})).await,
-                "DELETE" => api.ask(token, &request, "if-match: \"0\"\r\n").await,
-                _ if filled.ends_with("/events") => api.head_of_stream(token, &request).await,
-                _ => api.ask(token, &request, "").await,
+                "POST" if !filled.contains("/workflows/") => {
+                    api.send_json(&request, headers, &json!({"wrong": 1})).await
+                }
+                "PATCH" => {
+                    api.send_json(&request, &format!("if-match: \"0\"\r\n{headers}"), &json!({"name": "x"})).await
+                }
+                "DELETE" => api.raw(&request, &format!("if-match: \"0\"\r\n{headers}")).await,
+                _ if filled.ends_with("/events") => api.head_of_stream(headers, &request).await,
+                _ => api.raw(&request, headers).await,
             };
             let refused = answer.status == 403 || (answer.status == 404 && answer.body.contains("there is n"));
             let body_first = answer.status == 422 && method == "POST";

@@ -1,5 +1,6 @@
 //! The control API over a real socket, on both databases.
 
+mod accounts;
 mod document;
 mod guard;
 mod outage;
@@ -12,14 +13,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
-use stead::accounts::TokenHash;
-use stead::api::{self, App};
+use stead::accounts::{Email, TokenHash, sign_in};
+use stead::api::{self, App, Origin, Settings};
 use stead::clock::{Clock, SystemClock};
 use stead::config::Config;
-use stead::config::control::{Http, Limits};
+use stead::config::control::{Accounts, Http, Limits, Mail};
 use stead::fleet::FileSet;
+use stead::notify::Mailer;
 use stead::secrets::keys::FleetKeys;
-use stead::store::{Store, WorkerRecord};
+use stead::store::{Member, Role, Store, WorkerRecord};
 use stead::workflow::flows::{self, Platform};
 use stead::workflow::{Engine, NoObserver};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,13 +39,40 @@ pub(crate) struct Api {
     pub(crate) server: tokio::task::JoinHandle<stead::Result<()>>,
 }
 
+/// The headers of whoever holds a token.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("authorization: Bearer {token}\r\n")
+}
+
+/// The headers of a browser that is signed in, on a page of ours.
+pub(crate) fn browser(cookie: &str) -> String {
+    format!("cookie: __Host-stead_session={cookie}\r\nsec-fetch-site: same-origin\r\n")
+}
+
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// The cookies that were set, with their attributes.
+    pub(crate) cookies: Vec<String>,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
 impl Answer {
+    fn of(answer: &str) -> Self {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let cookies = head.lines().filter_map(|line| line.split_once(": "));
+        let cookies = cookies.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
+        let cookies = cookies.map(|(_, value)| value.to_owned()).collect();
+        Self { status, cookies, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    /// The value of a cookie that was set.
+    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
+        let mut set = self.cookies.iter().filter_map(|cookie| cookie.split(';').next()?.split_once('='));
+        set.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {} {}", self.head, self.body))
     }
@@ -62,6 +91,9 @@ impl Answer {
     }
 }
 
+/// Limits that no test comes to.
+pub(crate) const MANY: Limits = Limits { per_address: 100_000, per_token: 100_000, sign_ins: 100_000 };
+
 /// The token of this machine's operator.
 pub(crate) const ROOT: &str = "right";
 
@@ -78,7 +110,7 @@ workspaces:
 
 impl Api {
     pub(crate) async fn start(kind: Kind) -> Self {
-        Self::with(kind, Http::default(), Limits { per_address: 100_000, per_token: 100_000 }).await
+        Self::with(kind, Http::default(), MANY).await
     }
 
     pub(crate) async fn with(kind: Kind, http: Http, limits: Limits) -> Self {
@@ -86,6 +118,15 @@ impl Api {
     }
 
     pub(crate) async fn over(world: World, http: Http, limits: Limits) -> Self {
+        Self::whole(world, http, limits, Accounts::default(), &Mail::default()).await
+    }
+
+    /// One that sends mail.
+    pub(crate) async fn mailing(kind: Kind, accounts: Accounts, mail: &Mail) -> Self {
+        Self::whole(World::new(kind).await, Http::default(), MANY, accounts, mail).await
+    }
+
+    async fn whole(world: World, http: Http, limits: Limits, accounts: Accounts, mail: &Mail) -> Self {
         let dir = world.path("fleet");
         std::fs::create_dir(&dir).unwrap();
         std::fs::write(dir.join("stead.yaml"), format!("fleet: {{name: test, id: {}}}{FLEET}", world.fleet)).unwrap();
@@ -100,9 +141,16 @@ impl Api {
         let platform = Arc::new(platform);
         let engine =
             Engine::new(world.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "local:test");
-        let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), http.clone(), &limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let settings = Settings {
+            http: http.clone(),
+            limits,
+            accounts: accounts.clone(),
+            origin: Origin::parse(&format!("http://{address}")).unwrap(),
+            mailer: Mailer::start(mail).unwrap().map(|(mailer, _)| mailer),
+        };
+        let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), settings);
         let stop = shutdown.clone();
         let server = tokio::spawn(async move { api::serve(listener, api::router(app), &http, stop).await });
         Self { world, engine, address, shutdown, server }
@@ -115,9 +163,7 @@ impl Api {
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        Answer::of(&answer)
     }
 
     /// Asks with headers of one's own.
@@ -127,24 +173,29 @@ impl Api {
 
     /// Asks as the holder of a token.
     pub(crate) async fn ask(&self, token: &str, request: &str, headers: &str) -> Answer {
-        self.raw(request, &format!("authorization: Bearer {token}\r\n{headers}")).await
+        self.raw(request, &format!("{}{headers}", bearer(token))).await
     }
 
     /// Sends JSON as the holder of a token.
     pub(crate) async fn json(&self, token: &str, request: &str, headers: &str, body: &Value) -> Answer {
+        self.send_json(request, &format!("{}{headers}", bearer(token)), body).await
+    }
+
+    /// Sends JSON with headers of one's own.
+    pub(crate) async fn send_json(&self, request: &str, headers: &str, body: &Value) -> Answer {
         let body = body.to_string();
         let text = format!(
-            "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+            "{request} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n{headers}\r\n{body}",
             body.len()
         );
         self.send(&text).await
     }
 
     /// The beginning of an answer that does not end.
-    pub(crate) async fn head_of_stream(&self, token: &str, request: &str) -> Answer {
+    pub(crate) async fn head_of_stream(&self, headers: &str, request: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let text = format!("{request} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
+        let text = format!("{request} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n");
         stream.write_all(text.as_bytes()).await.unwrap();
         let (mut answer, mut piece) = (String::new(), [0; 4096]);
         while !answer.contains("\r\n\r\n") {
@@ -152,9 +203,32 @@ impl Api {
             assert_ne!(length, 0);
             answer += &String::from_utf8_lossy(&piece[..length]);
         }
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        Answer::of(&answer)
+    }
+
+    /// Somebody who is signed in: with what they are to the platform, and to a workspace. Their browser's headers.
+    pub(crate) async fn person(&self, email: &str, role: Option<&str>, member: Option<(&String, &str)>) -> String {
+        let word = |word: &str| Role::ALL.into_iter().find(|role| role.as_str() == word).unwrap();
+        let (email, role) = (Email::parse(email).unwrap(), role.map(word));
+        let member = member.map(|(workspace, role)| (workspace.parse().unwrap(), word(role)));
+        let signed_in = self.world.store.write(move |tx| {
+            Box::pin(async move {
+                let settings = Accounts::default();
+                let asked = sign_in::ask(tx, &email, &settings).await?.unwrap();
+                let link = asked.link.unwrap().word;
+                let confirmed = sign_in::confirm(tx, &link, &asked.browser.word, None, &settings, "test");
+                let signed_in = confirmed.await?.unwrap();
+                let mut person = signed_in.person.clone();
+                person.role = role;
+                tx.update_person(&person).await?;
+                if let Some((workspace_id, role)) = member {
+                    let since = tx.now();
+                    tx.put_member(&Member { workspace_id, person_id: person.id, role, since }).await?;
+                }
+                Ok(signed_in)
+            })
+        });
+        browser(&signed_in.await.unwrap().cookie.word)
     }
 
     /// Writes down that a worker lives; nobody works.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use stead::audit;
-use stead::config::control::{Http, Limits};
+use stead::config::control::Http;
 use stead::store::{Listed, WorkflowState};
 use stead::workflow::{Engine, Flow, NoObserver, Registry, Step, StepCx, StepError, Worker};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +46,7 @@ async fn requests_fail_closed_and_workflows_go_on_afterwards() {
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
     let world = World::of(Database::in_own(Server::own(&dir.path().join("server")))).await;
     world.store.bind_fleet(&world.fleet).await.unwrap();
-    let limits = Limits { per_address: 100_000, per_token: 100_000 };
+    let limits = super::MANY;
     let api = Api::over(world, Http::default(), limits).await;
     let token = api.token(json!({"name": "t", "role": "support"})).await;
     let id = api.workspace("acme").await;

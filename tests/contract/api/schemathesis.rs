@@ -3,17 +3,35 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use stead::config::control::{Accounts, MailTls};
+
 use super::{Api, ROOT};
+use crate::mail::Relay;
 use crate::{Kind, both};
 
-both!(schemathesis_finds_nothing);
+both!(schemathesis_finds_nothing_as_an_operator, schemathesis_finds_nothing_as_a_customer);
 
 const PROGRAM: &str = ".tools/schemathesis/bin/schemathesis";
 
-async fn schemathesis_finds_nothing(kind: Kind) {
-    assert!(std::path::Path::new(PROGRAM).exists(), "{PROGRAM} is missing: scripts/test.sh installs it");
-    let api = Api::start(kind).await;
+async fn schemathesis_finds_nothing_as_an_operator(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let relay = Relay::start(dir.path());
+    let api = Api::mailing(kind, Accounts::default(), &relay.settings(MailTls::None)).await;
     api.workspace("acme").await;
+    finds_nothing(api, &[format!("Authorization: Bearer {ROOT}")]).await;
+}
+
+async fn schemathesis_finds_nothing_as_a_customer(kind: Kind) {
+    let dir = tempfile::tempdir().unwrap();
+    let relay = Relay::start(dir.path());
+    let api = Api::mailing(kind, Accounts::default(), &relay.settings(MailTls::None)).await;
+    let id = api.workspace("acme").await;
+    let browser = api.person("ann@example.com", None, Some((&id, "owner"))).await;
+    finds_nothing(api, &browser.lines().map(str::to_owned).collect::<Vec<_>>()).await;
+}
+
+async fn finds_nothing(api: Api, headers: &[String]) {
+    assert!(std::path::Path::new(PROGRAM).exists(), "{PROGRAM} is missing: scripts/test.sh installs it");
     let store = api.world.store.clone();
     // So that it is ready; nobody works, so nothing is made.
     let beat = tokio::spawn(async move {
@@ -25,7 +43,7 @@ async fn schemathesis_finds_nothing(kind: Kind) {
     let ran = tokio::process::Command::new(std::env::current_dir().unwrap().join(PROGRAM))
         .arg("run")
         .arg(format!("http://{}/openapi.json", api.address))
-        .args(["--header", &format!("Authorization: Bearer {ROOT}")])
+        .args(headers.iter().flat_map(|header| ["--header", header]))
         // Streams do not end. What the schema allows may still be refused: a slug that is reserved, a tier that is not there.
         .args(["--exclude-path-regex", "/events", "--exclude-checks", "positive_data_acceptance"])
         .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--continue-on-failure", "--no-color"])

@@ -1,0 +1,79 @@
+"use strict";
+const part = (id) => document.getElementById(id);
+const say = (text) => { part("say").textContent = text; };
+
+const show = (...ids) => {
+  for (const id of ["ask", "confirm", "inside"]) part(id).hidden = !ids.includes(id);
+};
+
+// Asks the API. What it says of an error is for people already.
+const call = async (method, path, body) => {
+  const headers = body ? { "Content-Type": "application/json" } : {};
+  const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+  const data = answer.status === 204 ? null : await answer.json();
+  if (!answer.ok) throw Object.assign(new Error([data.detail, ...(data.hints || [])].join(" \u2013 ")), { status: answer.status });
+  return data;
+};
+
+// Runs what a button is for; what goes wrong is said.
+const on = (element, event, act) => element.addEventListener(event, async (happened) => {
+  happened.preventDefault();
+  try { await act(); } catch (error) { say(error.message); }
+});
+
+const item = (list, text, ...buttons) => {
+  const line = document.createElement("li");
+  line.append(text);
+  for (const [label, act] of buttons) {
+    const button = document.createElement("button");
+    button.textContent = label;
+    on(button, "click", act);
+    line.append(" ", button);
+  }
+  list.append(line);
+};
+
+const inside = async () => {
+  const me = await call("GET", "/v1/me");
+  const invitations = (await call("GET", "/v1/invitations")).items;
+  say(`Signed in as ${me.email}`);
+  part("invitations").replaceChildren();
+  part("workspaces").replaceChildren();
+  for (const { id, role } of invitations) {
+    const answer = (how) => async () => { await call("POST", `/v1/invitations/${id}/${how}`); await inside(); };
+    item(part("invitations"), `You are asked to become a workspace's ${role}`, ["Accept", answer("accept")], ["Decline", answer("decline")]);
+  }
+  for (const { slug, role } of me.workspaces) item(part("workspaces"), `${slug}: ${role}`);
+  show("inside");
+};
+
+on(part("ask"), "submit", async () => {
+  await call("POST", "/v1/sign-ins", { email: part("email").value });
+  say("If the address may sign in, a link is on its way. Open it in this browser, within ten minutes.");
+  show();
+});
+
+on(part("confirm"), "submit", async () => {
+  const token = location.hash.slice(1);
+  // Gone from the address bar and the history, whatever comes of it.
+  history.replaceState(null, "", location.pathname);
+  show("ask");
+  await call("POST", "/v1/sign-ins/confirm", { token });
+  await inside();
+});
+
+on(part("out"), "click", async () => {
+  await call("DELETE", "/v1/sessions/current");
+  say("Signed out.");
+  show("ask");
+});
+
+if (location.hash.length > 1) {
+  say("One more step, so that nobody but you uses the link.");
+  show("confirm");
+} else {
+  inside().catch((error) => {
+    say(error.status === 401 ? "Sign in by a link that is mailed to you." : error.message);
+    show("ask");
+  });
+}
