@@ -9,6 +9,8 @@
 //! | `workspace.transfer` | operator | owner | |
 //! | `member.read` | operator, support | owner, admin, member | |
 //! | `member.manage` | operator | owner, admin | |
+//! | `secret.read` | operator | owner, admin, member | |
+//! | `secret.manage` | operator | owner, admin | |
 //! | `node.read` | operator, support | | |
 //! | `workflow.read` | operator, support | owner, admin, member | |
 //! | `workflow.operate` | operator | | |
@@ -42,6 +44,10 @@ pub enum Permission {
     MemberRead,
     /// Invite and remove members, and change what they are.
     MemberManage,
+    /// See what is known of secrets; never a value.
+    SecretRead,
+    /// Give secrets values, and remove them.
+    SecretManage,
     /// See nodes.
     NodeRead,
     /// See workflows.
@@ -70,7 +76,7 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
         Self::WorkspaceChange,
@@ -78,6 +84,8 @@ impl Permission {
         Self::WorkspaceTransfer,
         Self::MemberRead,
         Self::MemberManage,
+        Self::SecretRead,
+        Self::SecretManage,
         Self::NodeRead,
         Self::WorkflowRead,
         Self::WorkflowOperate,
@@ -101,6 +109,8 @@ impl Permission {
             Self::WorkspaceTransfer => "workspace.transfer",
             Self::MemberRead => "member.read",
             Self::MemberManage => "member.manage",
+            Self::SecretRead => "secret.read",
+            Self::SecretManage => "secret.manage",
             Self::NodeRead => "node.read",
             Self::WorkflowRead => "workflow.read",
             Self::WorkflowOperate => "workflow.operate",
@@ -125,6 +135,8 @@ impl Permission {
             Self::WorkspaceTransfer => (&[Operator], &[Owner]),
             Self::MemberRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::MemberManage => (&[Operator], &[Owner, Admin]),
+            Self::SecretRead => (&[Operator], &[Owner, Admin, Member]),
+            Self::SecretManage => (&[Operator], &[Owner, Admin]),
             Self::NodeRead => (&[Operator, Support], &[]),
             Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::WorkflowOperate => (&[Operator], &[]),

@@ -17,6 +17,9 @@ use crate::workflow::Engine;
 use crate::workflow::flows::{Desired, Platform};
 use crate::{Error, Result};
 
+/// Who enqueues workflows.
+pub(super) type Flows = Engine<Platform>;
+
 /// What all requests share. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
@@ -58,6 +61,10 @@ impl App {
 
     pub(super) fn engine(&self) -> &Engine<Platform> {
         &self.0.engine
+    }
+
+    pub(super) fn platform(&self) -> &Arc<Platform> {
+        &self.0.platform
     }
 
     pub(super) fn root(&self) -> &TokenHash {

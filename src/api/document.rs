@@ -5,7 +5,7 @@ use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, accounts, health, nodes, record, tokens, workflows, workspaces};
+use super::{App, accounts, health, nodes, record, secrets, tokens, workflows, workspaces};
 use crate::api::accounts::cookies::SESSION;
 
 #[derive(utoipa::OpenApi)]
@@ -18,6 +18,7 @@ use crate::api::accounts::cookies::SESSION;
     tags(
         (name = "workspaces", description = "Customers' tenancies"),
         (name = "nodes", description = "The machines that serve workspaces"),
+        (name = "secrets", description = "Named values for workspaces' nodes, without the values"),
         (name = "workflows", description = "Durable work"),
         (name = "accounts", description = "People: signing in, sessions, members, invitations"),
         (name = "tokens", description = "Tokens of operators and machines"),
@@ -46,6 +47,7 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
     let v1 = OpenApiRouter::new()
         .merge(workspaces::routes())
         .merge(nodes::routes())
+        .merge(secrets::routes())
         .merge(workflows::routes())
         .merge(tokens::routes())
         .merge(accounts::routes())

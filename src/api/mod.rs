@@ -21,6 +21,7 @@ mod problem;
 mod record;
 mod reference;
 mod routes;
+mod secrets;
 mod server;
 mod streams;
 mod tokens;

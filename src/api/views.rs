@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::{AuditId, Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
-use crate::store::{AuditRow, Node, Revision, StepRecord, TokenRecord, WorkflowRecord, Workspace};
+use crate::store::{
+    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, TokenRecord, WorkflowRecord, Workspace,
+};
 
 /// A workspace, with its node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -84,6 +86,47 @@ pub struct NodeView {
     pub updated_at: Timestamp,
     /// The host that a local node lies on.
     pub host: Option<String>,
+}
+
+/// What is known of a secret: never a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SecretView {
+    /// Its name.
+    #[schema(example = "OPENAI_API_KEY")]
+    pub name: String,
+    /// Grows with every value that is given.
+    pub version: u64,
+    /// `waiting` for its node, or `delivered`.
+    pub state: String,
+    /// Keyed, salted hash of the value; the node has made the same of what it holds.
+    pub fingerprint: String,
+    /// The last four characters, of values longer than 16.
+    pub masked_tail: Option<String>,
+    /// When the node acknowledged the value.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub delivered_at: Option<Timestamp>,
+    /// When its first value was given.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its record last changed.
+    #[schema(value_type = String, format = DateTime)]
+    pub updated_at: Timestamp,
+}
+
+impl From<SecretRecord> for SecretView {
+    fn from(secret: SecretRecord) -> Self {
+        let is_delivered = secret.state == SecretState::Delivered;
+        Self {
+            name: secret.name,
+            version: secret.version,
+            state: if is_delivered { "delivered" } else { "waiting" }.to_owned(),
+            fingerprint: secret.fingerprint,
+            masked_tail: secret.masked_tail,
+            delivered_at: secret.delivered_at,
+            created_at: secret.created_at,
+            updated_at: secret.updated_at,
+        }
+    }
 }
 
 impl WorkspaceView {

@@ -10,7 +10,7 @@ use crate::wire::envelope::Envelope;
 words! {
     /// Where a secret's value is.
     SecretState {
-        /// In the operator vault, waiting for its node.
+        /// Waiting for its node: in the operators' vault, or, where it came through the API, sealed for the node.
         Vault = "vault",
         /// On its node.
         Delivered = "delivered",
@@ -45,6 +45,27 @@ pub struct SecretRecord {
     pub created_at: Timestamp,
     /// When its record last changed; set by the store.
     pub updated_at: Timestamp,
+}
+
+impl SecretRecord {
+    /// Whether a node holds a value, and nobody has removed it.
+    pub fn is_in_use(&self) -> bool {
+        self.node_id.is_some() && !self.is_removed()
+    }
+
+    /// Whether it was removed: then only its version is left, since a node takes none that is not above all it has seen.
+    pub fn is_removed(&self) -> bool {
+        self.fingerprint.is_empty()
+    }
+
+    /// Forgets what is known of the value.
+    pub fn remove(&mut self) {
+        self.fingerprint = String::new();
+        self.salt = String::new();
+        self.masked_tail = None;
+        self.state = SecretState::Vault;
+        self.delivered_at = None;
+    }
 }
 
 /// Signed ciphertext on its way to a node. Deleted when the node acknowledges it, or when its time is over.

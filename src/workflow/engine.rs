@@ -177,10 +177,26 @@ impl<C: Send + Sync + 'static> Engine<C> {
         revision: Option<RevisionId>,
         placement: Placement,
     ) -> Result<WorkflowId> {
-        let kind = self.flow(kind)?.kind;
-        if let Some(live) = tx.live_workflow(kind, subject).await? {
-            return Ok(live.id);
+        match tx.live_workflow(self.flow(kind)?.kind, subject).await? {
+            Some(live) => Ok(live.id),
+            None => self.enqueue_another_in(tx, kind, subject, params, revision, placement).await,
         }
+    }
+
+    /// As [`Engine::enqueue_in`], for flows of which every request is work of its own.
+    ///
+    /// # Errors
+    /// Fails where no flow is of this kind, and where the store lets but one of this kind and subject be live.
+    pub async fn enqueue_another_in(
+        &self,
+        tx: &mut Tx,
+        kind: &str,
+        subject: &str,
+        params: Value,
+        revision: Option<RevisionId>,
+        placement: Placement,
+    ) -> Result<WorkflowId> {
+        let kind = self.flow(kind)?.kind;
         let now = tx.now();
         let workflow = WorkflowRecord {
             revision_id: revision,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::crash::{DEPROVISION, PROVISION};
-use crate::fleet::{TestFleet, text};
+use crate::fleet::{TestFleet, files_with, text};
 use crate::postgres::Database;
 
 /// A program that is ended with the test.
@@ -162,5 +162,71 @@ fn node_comes_and_goes_through_one_program_that_dies() {
     program.dies("deprovision/machine/before");
     let (_program, ready) = serve(None);
     Api::of(&ready).until(&id, "gone");
+    assert_eq!(fleet.traces(), Vec::<String>::new());
+}
+
+#[test]
+fn node_holds_what_came_through_the_api_and_nobody_else_does() {
+    const VALUE: &str = "sk-planted-through-the-api-5d2c";
+    let fleet = TestFleet::new(&[]);
+    let serve = |fault: Option<&str>| Program::start(&fleet, &["serve", "--listen", "127.0.0.1:0"], fault);
+    let (program, ready) = serve(Some("deliver-secret/deliver/before"));
+    let api = Api::of(&ready);
+    let (_, begun) = api.ask("POST /v1/workspaces", &json!({"slug": "zeta", "tier": "starter"}));
+    let id = begun["workspace"]["id"].as_str().expect("an id").to_owned();
+    let node = api.until(&id, "ready")["node"]["id"].as_str().expect("an id").to_owned();
+    let secret = format!("/v1/workspaces/{id}/secrets/OPENAI_API_KEY");
+    let (status, given) = api.ask(&format!("PUT {secret}"), &json!({"value": VALUE}));
+    assert_eq!(status, 202, "{given}");
+    program.dies("deliver-secret/deliver/before");
+    let (program, _) = serve(Some("deliver-secret/deliver/after"));
+    program.dies("deliver-secret/deliver/after");
+
+    let (_program, ready) = serve(None);
+    let api = Api::of(&ready);
+    let succeeds = |begun: &Value| {
+        let path = format!("GET /v1/workflows/{}", begun["workflow"]["id"].as_str().expect("an id"));
+        let begun = Instant::now();
+        loop {
+            let (_, workflow) = api.ask(&path, &Value::Null);
+            match workflow["state"].as_str() {
+                Some("succeeded") => return,
+                Some("failed" | "parked") => panic!("{workflow}"),
+                _ => assert!(begun.elapsed() < Duration::from_secs(120), "{workflow}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let known = || api.ask(&format!("GET /v1/workspaces/{id}/secrets"), &Value::Null).1["items"].clone();
+    // By bash itself: a node has no program that asks.
+    let ask =
+        r"exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /health HTTP/1.1\r\nHost: a\r\n\r\n' >&3; timeout 5 cat <&3";
+    let health = || fleet.inside(&node, ask).1;
+    let on_node = || fleet.inside(&node, "test -e /etc/credstore.encrypted/OPENAI_API_KEY").0;
+    succeeds(&given);
+    let first = known();
+    assert_eq!((&first[0]["state"], &first[0]["fingerprint"]), (&json!("delivered"), &given["secret"]["fingerprint"]));
+    assert!(on_node());
+    // The workload was started anew, and has it.
+    let seen = health();
+    assert!(seen.contains(first[0]["fingerprint"].as_str().expect("one")), "{seen}");
+    assert_eq!(files_with(&fleet.dir, VALUE.as_bytes()), Vec::<camino::Utf8PathBuf>::new());
+
+    let (status, removed) = api.ask(&format!("DELETE {secret}"), &Value::Null);
+    assert_eq!(status, 202, "{removed}");
+    // Given anew at once: whatever is done first, the newest word counts.
+    let (_, again) = api.ask(&format!("PUT {secret}"), &json!({"value": "sk-planted-again-1a2b3c4d"}));
+    succeeds(&removed);
+    succeeds(&again);
+    assert!(on_node());
+    assert_eq!(known()[0]["version"], 2);
+    let (_, removed) = api.ask(&format!("DELETE {secret}"), &Value::Null);
+    succeeds(&removed);
+    assert!(!on_node());
+    assert_eq!(known(), json!([]));
+    let seen = health();
+    assert!(seen.contains("200 OK") && !seen.contains("OPENAI_API_KEY"), "{seen}");
+    api.ask(&format!("DELETE /v1/workspaces/{id}"), &Value::Null);
+    api.until(&id, "gone");
     assert_eq!(fleet.traces(), Vec::<String>::new());
 }

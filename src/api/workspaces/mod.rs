@@ -41,6 +41,6 @@ fn tagged(workspace: Workspace, node: Option<Node>) -> Response {
     ([(header::ETAG, tag)], axum::Json(WorkspaceView::new(workspace, node))).into_response()
 }
 
-fn missing(id: WorkspaceId) -> Problem {
+pub(super) fn missing(id: WorkspaceId) -> Problem {
     Problem::not_found(format!("there is no workspace {id}"))
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Desired, Params, Platform};
 use crate::fleet::{Tier, Vars, Workspace};
+use crate::store::SecretRecord;
 use crate::workflow::StepCx;
 use crate::{Error, Result};
 
@@ -16,8 +17,8 @@ pub(super) struct Declared {
 }
 
 impl Declared {
-    /// What is declared for the workflow's workspace. The secrets of one that came through the API are those that were given
-    /// for it.
+    /// What is declared for the workflow's workspace. The secrets of one that came through the API are those that its node
+    /// holds and nobody has removed.
     pub(super) async fn of(cx: &StepCx<'_, Platform>, params: &Params) -> Result<Self> {
         let desired = cx.context().desired(cx.store(), cx.revision()).await?;
         let Some(tier) = &params.tier else {
@@ -25,7 +26,7 @@ impl Declared {
             return Ok(Self { desired, workspace });
         };
         let given = cx.store().read().await?.secrets(params.workspace).await?;
-        let secrets = given.into_iter().filter(|secret| secret.node_id.is_some()).map(|secret| secret.name).collect();
+        let secrets = given.into_iter().filter(SecretRecord::is_in_use).map(|secret| secret.name).collect();
         let workspace = desired.workspace_in(&params.slug, tier, secrets)?;
         Ok(Self { desired, workspace })
     }

@@ -10,7 +10,7 @@ use crate::Result;
 use crate::audit::Entry;
 use crate::id::{SecretId, WorkspaceId};
 use crate::ssh::session::out_of_turn;
-use crate::store::{Node, SecretRecord, SecretState};
+use crate::store::{Node, SecretRecord};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Flow, Step, StepCx, StepError};
 
@@ -85,16 +85,8 @@ pub(super) async fn take_away(
         platform.keep(node.id, cx.fence(), session);
     }
     let (held_by, forgotten) = (secret.node_id, secret.version);
-    let emptied = SecretRecord {
-        version,
-        fingerprint: String::new(),
-        masked_tail: None,
-        salt: String::new(),
-        state: SecretState::Vault,
-        node_id: None,
-        delivered_at: None,
-        ..secret
-    };
+    let mut emptied = SecretRecord { version, node_id: None, ..secret };
+    emptied.remove();
     let actor = actor.to_owned();
     cx.store()
         .write(move |tx| {

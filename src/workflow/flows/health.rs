@@ -9,7 +9,7 @@ use super::declared::Declared;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
 use crate::ssh::session::out_of_turn;
-use crate::store::{NodeState, WorkspaceState};
+use crate::store::{NodeState, SecretState, WorkspaceState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -60,6 +60,8 @@ impl Step<Platform> for Health {
                     // A workload that does not speak of credentials is healthy on its word alone.
                     (None, _) if answer.credentials.is_empty() => {}
                     (Some(held), Some(recorded)) if held.fingerprint == recorded.fingerprint => {}
+                    // A newer one waits; of the older one, which the node holds, no fingerprint is left.
+                    (_, Some(recorded)) if recorded.state == SecretState::Vault => {}
                     (held, _) => {
                         let held = held.map_or("none", |held| &held.fingerprint);
                         let error = Error::failed(format!(

@@ -8,6 +8,7 @@ mod brought;
 mod choice;
 pub mod converge;
 mod declared;
+pub mod deliver;
 pub mod deprovision;
 pub mod forget;
 mod health;
@@ -70,5 +71,13 @@ impl Params {
 
 /// All flows of this program.
 pub fn registry() -> Registry<Platform> {
-    Registry::default().with(provision::flow()).with(converge::flow()).with(deprovision::flow()).with(forget::flow())
+    let flows = [
+        provision::flow(),
+        converge::flow(),
+        deprovision::flow(),
+        forget::flow(),
+        deliver::deliver(),
+        deliver::remove(),
+    ];
+    flows.into_iter().fold(Registry::default(), Registry::with)
 }

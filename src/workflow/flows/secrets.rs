@@ -13,6 +13,7 @@ use crate::secrets::seal::{Destination, Sealed, seal};
 use crate::ssh::NodeSession;
 use crate::ssh::session::out_of_turn;
 use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState, Tx};
+use crate::wire::envelope::Envelope;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -41,6 +42,10 @@ impl Step<Platform> for Secrets {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
+        if params.tier.is_some() {
+            // Those of a workspace that came through the API are brought by workflows of their own.
+            return Ok(serde_json::json!({"delivered": []}));
+        }
         let declared = Declared::of(cx, &params).await?.workspace;
         let node = platform::node_of(cx.store(), params.workspace).await?;
         let mut delivered = Vec::new();
@@ -144,7 +149,7 @@ async fn send(
         envelope: envelope.clone(),
         expires_at: now + chrono::TimeDelta::seconds(TIME_TO_LIVE),
     };
-    let mut secret = SecretRecord {
+    let secret = SecretRecord {
         id: record.as_ref().map_or_else(SecretId::new, |record| record.id),
         workspace_id: params.workspace,
         name: name.to_owned(),
@@ -168,15 +173,28 @@ async fn send(
             })
         })
         .await?;
+    hand_over(cx, params, node, secret, envelope, session).await
+}
+
+/// Sends sealed ciphertext, and forgets it when the node has it. `secret` is the record of what is in it.
+pub(super) async fn hand_over(
+    cx: &StepCx<'_, Platform>,
+    params: &Params,
+    node: &Node,
+    mut secret: SecretRecord,
+    envelope: Envelope,
+    session: &mut NodeSession,
+) -> Result<()> {
+    let (name, version, holder) = (secret.name.clone(), secret.version, node.id);
     let reply = session.request(Request::SecretPut { envelope: Box::new(envelope) }, &mut |_| {}).await?;
     let Reply::SecretStored { fingerprint: stored, .. } = reply else { return Err(out_of_turn(&reply)) };
-    if stored != fingerprint {
+    if stored != secret.fingerprint {
         return Err(Error::failed(format!(
-            "the node stored another value of {name} than was sent (fingerprint {stored}, not {fingerprint})"
+            "the node stored another value of {name} than was sent (fingerprint {stored}, not {})",
+            secret.fingerprint
         ))
         .hint(format!("`stead secret set {} {name}` delivers it again", params.slug)));
     }
-    let holder = node.id;
     secret.state = SecretState::Delivered;
     secret.node_id = Some(holder);
     secret.delivered_at = Some(cx.store().clock().now());

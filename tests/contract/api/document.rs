@@ -137,6 +137,7 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
             _ => path.replace("{id}", "tk_00000000000000000000000000"),
         };
         let filled = filled.replace("{person}", "pe_00000000000000000000000000");
+        let filled = filled.replace("{name}", "API_KEY");
         let filled = filled.replace("{invitation}", "iv_00000000000000000000000000");
         assert!(!filled.contains('{'), "the test does not know what to put into {path}");
         let request = format!("{method} {filled}");
@@ -164,6 +165,7 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
                 };
             // What would act for good is asked in a way that fails after the permission was looked at.
             let answer = match method.as_str() {
+                "PUT" => api.send_json(&request, headers, &json!({"wrong": 1})).await,
                 "POST" if !filled.contains("/workflows/") => {
                     api.send_json(&request, headers, &json!({"wrong": 1})).await
                 }

@@ -5,6 +5,7 @@ mod document;
 mod guard;
 mod outage;
 mod schemathesis;
+mod secrets;
 mod tokens;
 mod workflows;
 mod workspaces;

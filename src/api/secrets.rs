@@ -1,0 +1,220 @@
+//! Secrets: given, and never shown. What is kept of one is a fingerprint, a version, and when the node acknowledged it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::app::placement;
+use super::caller::Caller;
+use super::extract::{Body, Path};
+use super::page::Page;
+use super::views::{SecretView, WorkflowView};
+use super::workspaces::missing;
+use super::{App, Problem};
+use crate::accounts::policy::Permission;
+use crate::fleet::ProviderKind;
+use crate::fleet::name::check_secret;
+use crate::id::{SecretId, WorkspaceId};
+use crate::redact::Secret;
+use crate::secrets::seal::{Destination, seal};
+use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, SecretState, Tx, Workspace, WorkspaceState};
+use crate::workflow::flows::Params;
+use crate::workflow::flows::deliver::{self, Given};
+use crate::{Error, Result};
+
+pub(super) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, remove))
+}
+
+/// Lists what is known of a workspace's secrets: no values
+#[utoipa::path(
+    get,
+    path = "/workspaces/{id}/secrets",
+    tag = "secrets",
+    params(("id" = String, Path, description = "The workspace's id")),
+    responses((status = 200, body = Page<SecretView>), (status = "default", body = Problem, content_type = "application/problem+json")),
+    extensions(("x-permission" = json!("secret.read"))),
+)]
+async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<WorkspaceId>,
+) -> Result<Json<Page<SecretView>>, Problem> {
+    caller.may(&app, Permission::SecretRead, Some(id)).await?;
+    let secrets = app.store().read().await?.secrets(id).await?;
+    let known = secrets.into_iter().filter(|secret| !secret.is_removed());
+    Ok(Json(Page { items: known.map(SecretView::from).collect(), next: None }))
+}
+
+/// A value.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Value {
+    /// The value; 1 byte to 32 KiB of UTF-8.
+    #[schema(min_length = 1, write_only)]
+    value: String,
+}
+
+/// What was begun.
+#[derive(Debug, Serialize, ToSchema)]
+struct SecretBegun {
+    secret: SecretView,
+    workflow: WorkflowView,
+}
+
+/// Gives a secret a value: it is sealed for the workspace's node before anything is written, and brought there
+#[utoipa::path(
+    put,
+    path = "/workspaces/{id}/secrets/{name}",
+    tag = "secrets",
+    params(
+        ("id" = String, Path, description = "The workspace's id"),
+        ("name" = String, Path, description = "The secret's name, as `OPENAI_API_KEY`"),
+    ),
+    request_body = Value,
+    responses(
+        (status = 202, body = SecretBegun),
+        (status = 409, description = "There is no node yet", body = Problem, content_type = "application/problem+json"),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+    extensions(("x-permission" = json!("secret.manage"))),
+)]
+async fn put(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path((id, name)): Path<(WorkspaceId, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    caller.may(&app, Permission::SecretManage, Some(id)).await?;
+    app.store().read().await?.workspace(id).await?.ok_or_else(|| missing(id))?;
+    check_secret(&name)?;
+    let value = Secret::new(body.json::<Value>()?.value.into_bytes());
+    let (engine, platform) = (app.engine().clone(), app.platform().clone());
+    let begun = app.store().write(move |tx| {
+        Box::pin(async move {
+            let (workspace, node) = served(tx, id).await?;
+            let recipient = node.recipient.as_deref().ok_or_else(no_node)?;
+            let before = tx.secret(id, &name).await?;
+            let version = before.as_ref().map_or(1, |before| before.version + 1);
+            let destination = Destination {
+                fleet: &platform.fleet_id,
+                workspace: id,
+                node: node.id,
+                recipient,
+                name: &name,
+                version,
+            };
+            let sealed = seal(&value, &destination, &platform.keys)?;
+            drop(value);
+            let now = tx.now();
+            let secret = SecretRecord {
+                id: before.as_ref().map_or_else(SecretId::new, |before| before.id),
+                workspace_id: id,
+                name: name.clone(),
+                version,
+                fingerprint: sealed.fingerprint,
+                masked_tail: sealed.masked_tail,
+                salt: hex::encode(sealed.salt),
+                state: SecretState::Vault,
+                // Until it acknowledges the new value, the node holds the one before.
+                node_id: before.as_ref().and_then(|before| before.node_id),
+                delivered_at: None,
+                created_at: before.map_or(now, |before| before.created_at),
+                updated_at: now,
+            };
+            tx.put_secret(&secret).await?;
+            // Older values are of no use to anybody.
+            tx.acknowledge_envelope(node.id, &name, version).await?;
+            let expires_at = now + chrono::TimeDelta::seconds(deliver::TIME_TO_LIVE);
+            let envelope = EnvelopeRecord { node_id: node.id, name, version, envelope: sealed.envelope, expires_at };
+            tx.put_envelope(&envelope).await?;
+            let given = Given { params: Params::of(&workspace, caller.actor()), name: envelope.name, version };
+            let entry = caller.entry("secret.set", id.to_string()).detail("name", given.name.as_str());
+            entry.detail("version", version).append(tx).await?;
+            begin(tx, &engine, deliver::DELIVER, &workspace, &node, given, secret).await
+        })
+    });
+    let begun = begun.await?;
+    app.store().tell_of_work();
+    Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
+}
+
+/// Removes a secret, from the node as well
+#[utoipa::path(
+    delete,
+    path = "/workspaces/{id}/secrets/{name}",
+    tag = "secrets",
+    params(
+        ("id" = String, Path, description = "The workspace's id"),
+        ("name" = String, Path, description = "The secret's name"),
+    ),
+    responses((status = 202, body = SecretBegun), (status = "default", body = Problem, content_type = "application/problem+json")),
+    extensions(("x-permission" = json!("secret.manage"))),
+)]
+async fn remove(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path((id, name)): Path<(WorkspaceId, String)>,
+) -> Result<Response, Problem> {
+    caller.may(&app, Permission::SecretManage, Some(id)).await?;
+    app.store().read().await?.workspace(id).await?.ok_or_else(|| missing(id))?;
+    let engine = app.engine().clone();
+    let begun = app.store().write(move |tx| {
+        Box::pin(async move {
+            let (workspace, node) = served(tx, id).await?;
+            let found = tx.secret(id, &name).await?.filter(|secret| !secret.is_removed());
+            let Some(mut secret) = found else {
+                return Ok(Err(Problem::not_found(format!("there is no secret {name:?}"))));
+            };
+            let version = secret.version;
+            secret.remove();
+            tx.put_secret(&secret).await?;
+            tx.acknowledge_envelope(node.id, &name, version).await?;
+            let entry = caller.entry("secret.remove", id.to_string()).detail("name", name.as_str());
+            entry.detail("version", version).append(tx).await?;
+            let given = Given { params: Params::of(&workspace, caller.actor()), name, version };
+            begin(tx, &engine, deliver::REMOVE, &workspace, &node, given, secret).await.map(Ok)
+        })
+    });
+    let begun = begun.await??;
+    app.store().tell_of_work();
+    Ok((StatusCode::ACCEPTED, Json(begun)).into_response())
+}
+
+/// The workspace, and its node, which is there to hold secrets. Held, so that of two requests the second sees what the first
+/// has written.
+async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
+    let workspace = tx.workspace(id).await?.ok_or_else(no_node)?;
+    if workspace.managed_by == ManagedBy::Files {
+        return Err(Error::conflict("the fleet's files declare this workspace, and its secrets")
+            .hint(format!("an operator gives the value: `stead secret set {} NAME`", workspace.slug)));
+    }
+    let serves = matches!(workspace.state, WorkspaceState::Ready | WorkspaceState::Degraded);
+    let node = tx.node_of(id).await?.filter(|node| serves && node.verified);
+    Ok((workspace, node.ok_or_else(no_node)?))
+}
+
+fn no_node() -> Error {
+    Error::conflict("there is no node yet that could hold secrets").hint("wait until the workspace is ready")
+}
+
+async fn begin(
+    tx: &mut Tx,
+    engine: &super::app::Flows,
+    kind: &str,
+    workspace: &Workspace,
+    node: &Node,
+    given: Given,
+    secret: SecretRecord,
+) -> Result<SecretBegun> {
+    let params = serde_json::to_value(&given).map_err(|error| Error::failed("a workflow's input").because(error))?;
+    let (subject, placement) = (workspace.id.to_string(), placement(Some(node), ProviderKind::Local));
+    let workflow = engine.enqueue_another_in(tx, kind, &subject, params, workspace.revision_id, placement).await?;
+    let workflow = tx.workflow(workflow).await?.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
+    Ok(SecretBegun { secret: SecretView::from(secret), workflow: WorkflowView::new(workflow, Vec::new()) })
+}
