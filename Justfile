@@ -63,6 +63,10 @@ bench-converge *args: node
 bench-image *args: node
     benches/image/run {{ args }}
 
+# Measure the control plane against a handler that does nothing (benches/control/README.md); builds for release
+bench-control *args:
+    cargo bench --quiet --bench control -- {{ args }}
+
 # Licences, advisories and banned crates
 deny: cargo-deny
     cargo deny check

@@ -33,5 +33,5 @@ pub use accounts::origin::Origin;
 pub use app::{App, Settings};
 pub use page::Page;
 pub use problem::Problem;
-pub use routes::{openapi, router};
+pub use routes::{guarded, openapi, router};
 pub use server::serve;

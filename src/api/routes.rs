@@ -19,21 +19,26 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(app.clone(), authorize));
-    let most = usize::try_from(app.http().body_kib).unwrap_or(usize::MAX).saturating_mul(1 << 10);
     let figures = get(metrics).layer(middleware::from_fn_with_state(app.clone(), authorize));
     let description = serde_json::to_value(&document).unwrap_or_default();
     let page = reference::page(&description).map_err(Problem::from);
     let docs = get(async move || page.map(reference::answer));
-    open.route("/openapi.json", get(async || Json(document)))
+    let routes = open
+        .route("/openapi.json", get(async || Json(document)))
         .route("/docs", docs)
         .route("/problems/{kind}", get(reference::problem))
         .route("/metrics", figures)
         .nest("/v1", v1)
         .method_not_allowed_fallback(wrong_method)
-        .fallback(not_found)
-        .layer(DefaultBodyLimit::max(most))
-        .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .with_state(app)
+        .fallback(not_found);
+    guarded(app, routes)
+}
+
+/// Routes with what stands in front of all requests: an id, limits, an answer in any case, figures and a line in the log. What
+/// the benchmarks measure the API's own work against.
+pub fn guarded(app: App, routes: Router<App>) -> Router {
+    let most = usize::try_from(app.http().body_kib).unwrap_or(usize::MAX).saturating_mul(1 << 10);
+    routes.layer(DefaultBodyLimit::max(most)).layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app)
 }
 
 /// The API's description (OpenAPI 3.1), as it is served and committed.

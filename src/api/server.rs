@@ -13,6 +13,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tower_layer::Layer;
 
 use crate::Result;
 use crate::config::control::Http;
@@ -46,7 +47,7 @@ pub async fn serve(listener: TcpListener, router: Router, http: &Http, shutdown:
             accepted = next(&listener, &seats) => accepted?,
             () = shutdown.cancelled() => break,
         };
-        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(ConnectInfo(peer))));
+        let service = TowerToHyperService::new(axum::Extension(ConnectInfo(peer)).layer(router.clone()));
         let connection = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -17,6 +17,8 @@ use futures::future::BoxFuture;
 pub use sqlx::postgres::PgConnectOptions;
 
 use self::private::private_dir;
+use self::source::{Pool, Source};
+use self::together::Singly;
 use self::work::Word;
 use crate::Result;
 use crate::clock::Clock;
@@ -37,9 +39,11 @@ mod private;
 mod reader;
 mod revision;
 mod secret;
+mod source;
 mod sqlite;
 mod statements;
 mod text;
+mod together;
 mod token;
 mod transfer;
 mod tx;
@@ -73,14 +77,16 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     place: String,
     dir: Utf8PathBuf,
-    clock: Arc<dyn Clock>,
+    source: Source,
+    singly: Singly,
     database: Database,
     blobs: Blobs,
     word: Word,
 }
 
+/// Who writes.
 enum Database {
-    Sqlite { readers: sqlx::SqlitePool, writer: sqlite::Writer },
+    Sqlite(sqlite::Writer),
     Postgres(sqlx::PgPool),
 }
 
@@ -97,11 +103,13 @@ impl Store {
         let writer = sqlite::Writer::start(connection, clock.clone());
         let blobs = Blobs::open(&dir.join("blobs"))?;
         let (place, dir) = (format!("in {dir}"), dir.to_owned());
+        let source = Source { pool: Pool::Sqlite(readers), clock };
         Ok(Self(Arc::new(Inner {
             place,
             dir,
-            clock,
-            database: Database::Sqlite { readers, writer },
+            singly: Singly::of(&source),
+            source,
+            database: Database::Sqlite(writer),
             blobs,
             word: Word::default(),
         })))
@@ -118,10 +126,12 @@ impl Store {
         postgres::check(&pool).await.with_context(|| format!("opening the store {place}"))?;
         private_dir(dir)?;
         let blobs = Blobs::shared(&dir.join("blobs"), pool.clone())?;
+        let source = Source { pool: Pool::Postgres(pool.clone()), clock };
         Ok(Self(Arc::new(Inner {
             place,
             dir: dir.to_owned(),
-            clock,
+            singly: Singly::of(&source),
+            source,
             word: Word::of_postgres(pool.clone()),
             database: Database::Postgres(pool),
             blobs,
@@ -156,7 +166,7 @@ impl Store {
 
     /// The clock that dates the store's records.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.0.clock
+        &self.0.source.clock
     }
 
     /// The blobs.
@@ -170,11 +180,7 @@ impl Store {
     /// # Errors
     /// Fails where the database does.
     pub async fn read(&self) -> Result<Reader> {
-        let clock = self.0.clock.clone();
-        match &self.0.database {
-            Database::Sqlite { readers, .. } => Reader::of_sqlite(readers, clock).await,
-            Database::Postgres(pool) => Reader::of_postgres(pool, clock).await,
-        }
+        self.0.source.read().await
     }
 
     /// Runs `work` inside one transaction; what it wrote is on disk once this returns `Ok`, and none of it is there
@@ -191,22 +197,22 @@ impl Store {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
         match &self.0.database {
-            Database::Sqlite { writer, .. } => writer.write(work).await,
-            Database::Postgres(pool) => postgres::write(pool, self.0.clock.clone(), work).await,
+            Database::Sqlite(writer) => writer.write(work).await,
+            Database::Postgres(pool) => postgres::write(pool, self.clock().clone(), work).await,
         }
     }
 
     /// Closes the store once its other clones are dropped, after the writes under way.
     pub async fn close(self) {
         let Some(inner) = Arc::into_inner(self.0) else { return };
-        drop(inner.word);
-        match inner.database {
-            Database::Sqlite { readers, writer } => {
-                // The writer last: the last connection to close carries the WAL over into the database.
-                readers.close().await;
-                writer.stop().await;
-            }
-            Database::Postgres(pool) => pool.close().await,
+        drop((inner.word, inner.singly));
+        match inner.source.pool {
+            Pool::Sqlite(readers) => readers.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
+        // The writer last: the last connection to close carries the WAL over into the database.
+        if let Database::Sqlite(writer) = inner.database {
+            writer.stop().await;
         }
     }
 }

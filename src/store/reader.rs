@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use super::{database, is_stale, postgres};
@@ -17,8 +18,10 @@ pub struct Reader {
 
 enum Source {
     Sqlite(Transaction<'static, Sqlite>),
+    SqliteSteady(PoolConnection<Sqlite>),
     SqliteWriter(Box<SqliteConnection>),
     Postgres(Transaction<'static, Postgres>),
+    PostgresSteady(PoolConnection<Postgres>),
     PostgresWriter(Transaction<'static, Postgres>),
 }
 
@@ -32,6 +35,16 @@ impl Reader {
     pub(super) async fn of_sqlite(pool: &SqlitePool, clock: Arc<dyn Clock>) -> Result<Self> {
         let transaction = pool.begin().await.map_err(|error| database("reading the store", error))?;
         Ok(Self { source: Source::Sqlite(transaction), clock, failed: false })
+    }
+
+    pub(super) async fn steady_of_sqlite(pool: &SqlitePool, clock: Arc<dyn Clock>) -> Result<Self> {
+        let connection = pool.acquire().await.map_err(|error| database("reading the store", error))?;
+        Ok(Self { source: Source::SqliteSteady(connection), clock, failed: false })
+    }
+
+    pub(super) async fn steady_of_postgres(pool: &PgPool, clock: Arc<dyn Clock>) -> Result<Self> {
+        let connection = postgres::living(pool).await.map_err(|error| database("reading the store", error))?;
+        Ok(Self { source: Source::PostgresSteady(connection), clock, failed: false })
     }
 
     pub(super) fn of_sqlite_writer(connection: SqliteConnection, clock: Arc<dyn Clock>) -> Self {
@@ -61,10 +74,11 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn shared_now(&mut self) -> Result<Timestamp> {
-        match &mut self.source {
-            Source::Sqlite(_) | Source::SqliteWriter(_) => Ok(self.clock.now()),
-            Source::Postgres(transaction) | Source::PostgresWriter(transaction) => {
-                let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut **transaction).await;
+        let own = self.clock.now();
+        match self.connection() {
+            Connection::Sqlite(_) => Ok(own),
+            Connection::Postgres(connection) => {
+                let now = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(connection).await;
                 now.map_err(|error| database("asking the database for the time", error))
             }
         }
@@ -74,14 +88,16 @@ impl Reader {
     pub(super) fn connection(&mut self) -> Connection<'_> {
         match &mut self.source {
             Source::Sqlite(transaction) => Connection::Sqlite(transaction),
+            Source::SqliteSteady(connection) => Connection::Sqlite(connection),
             Source::SqliteWriter(connection) => Connection::Sqlite(connection),
+            Source::PostgresSteady(connection) => Connection::Postgres(connection),
             Source::Postgres(transaction) | Source::PostgresWriter(transaction) => Connection::Postgres(transaction),
         }
     }
 
     /// Whether the store is in PostgreSQL.
     pub(super) fn is_postgres(&self) -> bool {
-        matches!(self.source, Source::Postgres(_) | Source::PostgresWriter(_))
+        matches!(self.source, Source::Postgres(_) | Source::PostgresSteady(_) | Source::PostgresWriter(_))
     }
 
     /// Whether rows that are read to be written are locked, since others write at the same time.
@@ -104,6 +120,15 @@ impl Reader {
     /// Whether a statement failed, even if nobody cared.
     pub(super) fn has_failed(&self) -> bool {
         self.failed
+    }
+
+    /// Throws a connection of one's own away, instead of giving it back for others to use.
+    pub(super) fn give_up(self) {
+        match self.source {
+            Source::SqliteSteady(mut connection) => connection.close_on_drop(),
+            Source::PostgresSteady(mut connection) => connection.close_on_drop(),
+            _ => {}
+        }
     }
 
     /// Commits what was written, where this is a writer's transaction in PostgreSQL.

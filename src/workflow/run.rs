@@ -40,6 +40,15 @@ enum Ended {
     Interrupted,
 }
 
+/// What the store does not know yet.
+#[derive(Clone, Copy, Default)]
+struct Unsaved {
+    /// The workflow's state.
+    state: bool,
+    /// A step that has ended.
+    step: Option<usize>,
+}
+
 pub(super) struct Run<'a, C> {
     engine: &'a Inner<C>,
     settings: &'a Settings,
@@ -47,6 +56,8 @@ pub(super) struct Run<'a, C> {
     workflow: WorkflowRecord,
     steps: Vec<StepRecord>,
     outputs: BTreeMap<String, Value>,
+    /// What is written together with the next record: that a step is done, and that the next one is begun, is one write.
+    unsaved: Unsaved,
     lost: CancellationToken,
     reporter: Reporter<'a>,
     /// Why the workflow is being undone, where that began in this run; the record keeps its text only.
@@ -86,7 +97,8 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
             steps: steps.len(),
             since: Instant::now(),
         };
-        Ok(Self { engine, settings, flow, workflow, steps, outputs, lost, reporter, failure: None })
+        let unsaved = Unsaved::default();
+        Ok(Self { engine, settings, flow, workflow, steps, outputs, unsaved, lost, reporter, failure: None })
     }
 
     pub(super) async fn go(mut self) -> Result<Outcome> {
@@ -100,7 +112,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
         if self.workflow.state != WorkflowState::Unwinding {
             self.workflow.state = WorkflowState::Running;
             self.workflow.run_after = None;
-            self.save(None).await?;
+            self.unsaved.state = true;
             for index in 0..self.steps.len() {
                 if self.steps[index].state == StepState::Done {
                     continue;
@@ -120,7 +132,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                         self.workflow.error = Some(text_of(&error));
                         self.failure = Some(error);
                         self.workflow.state = WorkflowState::Unwinding;
-                        self.save(None).await?;
+                        self.unsaved.state = true;
                         break;
                     }
                 }
@@ -196,7 +208,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 record.attempt += 1;
                 record.started_at.get_or_insert(now);
             }
-            self.save(Some(index)).await?;
+            self.save(index).await?;
             let reporter = self.reporter.step(step.name(), index);
             if attempts == 1 {
                 reporter.report(begun.1, None);
@@ -216,7 +228,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 return Ok(Ended::Interrupted);
             }
             let (error, wait) = match attempt {
-                Ok(value) => return self.done(index, direction, value, reporter).await,
+                Ok(value) => return Ok(self.done(index, direction, value, reporter)),
                 Err(StepError::Retry(error)) => {
                     let random = u16::from_ne_bytes(random()?);
                     (error, step.retry().wait(attempts, random))
@@ -234,7 +246,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                     self.steps[index].state = StepState::Failed;
                 }
                 self.steps[index].ended_at = Some(self.engine.store.clock().now());
-                self.save(Some(index)).await?;
+                self.save(index).await?;
                 reporter.report(EventState::Failed, Some(error.one_line()));
                 return Ok(Ended::Failed(error));
             };
@@ -291,13 +303,8 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
         }
     }
 
-    async fn done(
-        &mut self,
-        index: usize,
-        direction: Direction,
-        value: Value,
-        reporter: Reporter<'_>,
-    ) -> Result<Ended> {
+    /// Notes that a step is done, or undone; [`save`](Self::save) of the next one, or the end, writes it.
+    fn done(&mut self, index: usize, direction: Direction, value: Value, reporter: Reporter<'_>) -> Ended {
         let now = self.engine.store.clock().now();
         let value = clean_value(value);
         let record = &mut self.steps[index];
@@ -315,25 +322,35 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 EventState::Undone
             }
         };
-        self.save(Some(index)).await?;
+        self.unsaved.step = Some(index);
         reporter.report(state, None);
-        Ok(Ended::Done)
+        Ended::Done
     }
 
-    /// Writes the workflow's record, and one step's.
-    async fn save(&self, step: Option<usize>) -> Result<()> {
-        let (workflow, step) = (self.workflow.clone(), step.map(|index| self.steps[index].clone()));
+    /// Writes a step's record, and what was not written before it.
+    async fn save(&mut self, step: usize) -> Result<()> {
+        let fence = self.workflow.fence;
+        let steps: Vec<StepRecord> =
+            self.unsaved.step.into_iter().chain([step]).map(|at| self.steps[at].clone()).collect();
+        let workflow = self.unsaved.state.then(|| self.workflow.clone());
         let ours = self.engine.store.write(move |tx| {
             Box::pin(async move {
-                let ours = match step {
+                let mut ours = true;
+                if let Some(workflow) = workflow {
                     // The lease's end stays as its keeper has set it.
-                    Some(step) => tx.put_step(&step, workflow.fence).await?,
-                    None => tx.update_workflow_state(&workflow).await?,
-                };
+                    ours = tx.update_workflow_state(&workflow).await?;
+                }
+                for step in steps {
+                    ours = ours && tx.put_step(&step, fence).await?;
+                }
                 Ok(ours)
             })
         });
-        if ours.await.context("recording the work")? { Ok(()) } else { Err(self.taken_over()) }
+        if !ours.await.context("recording the work")? {
+            return Err(self.taken_over());
+        }
+        self.unsaved = Unsaved::default();
+        Ok(())
     }
 
     async fn end(mut self, state: WorkflowState, error: Option<Error>) -> Result<Outcome> {
@@ -370,10 +387,14 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
     /// Writes the workflow's record and gives the lease back.
     async fn release(&mut self, entry: Option<Entry>) -> Result<()> {
         (self.workflow.holder, self.workflow.lease_until) = (None, None);
-        let workflow = self.workflow.clone();
+        let (workflow, ended) = (self.workflow.clone(), self.unsaved.step.map(|at| self.steps[at].clone()));
         let ours = self.engine.store.write(move |tx| {
             Box::pin(async move {
-                let ours = tx.update_workflow(&workflow).await?;
+                let mut ours = true;
+                if let Some(step) = ended {
+                    ours = tx.put_step(&step, workflow.fence).await?;
+                }
+                ours = ours && tx.update_workflow(&workflow).await?;
                 if let (true, Some(entry)) = (ours, entry) {
                     entry.append(tx).await?;
                 }

@@ -23,6 +23,8 @@ const BEAT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long the one that seals the audit log is the one, unless it says so again.
 const SEALER_LEASE: Duration = Duration::from_secs(10);
+/// How often ciphertext is dropped that nobody came for.
+const EXPIRY: Duration = Duration::from_secs(60);
 /// The duty's name.
 const SEALER: &str = "audit-sealer";
 
@@ -65,8 +67,14 @@ impl<C: Send + Sync + 'static> Worker<C> {
         let upkeep = tokio::spawn(upkeep(store, process, self.checkpoints.clone(), ended.clone()));
         let mut running = JoinSet::new();
         let mut next_beat = Instant::now() + BEAT;
-        let mut quiet = Quiet::default();
+        let (mut quiet, mut next_look) = (Quiet::default(), Instant::now());
         while !stop.is_cancelled() {
+            if Instant::now() >= next_look {
+                next_look = Instant::now() + POLL;
+                if let Err(error) = lease::release_dead(self.engine.store()).await {
+                    quiet.say(&error);
+                }
+            }
             // Before the look: what is told of in between is not missed.
             let told = self.engine.store().work_waits();
             let free = self.concurrency.saturating_sub(running.len());
@@ -108,19 +116,19 @@ impl<C: Send + Sync + 'static> Worker<C> {
     async fn claim(&self, limit: usize) -> Result<Vec<WorkflowRecord>> {
         let Ok(limit @ 1..) = u32::try_from(limit) else { return Ok(Vec::new()) };
         let store = self.engine.store();
-        lease::release_dead(store).await?;
         let claimant = self.claimant.clone();
         let claimed = store.write(move |tx| {
             Box::pin(async move {
                 let now = tx.shared_now().await?;
                 let mut claimed = Vec::new();
-                for id in tx.runnable_workflows(&claimant, now, limit).await? {
-                    let Some(workflow) = tx.workflow(id).await? else { continue };
-                    if !place(tx, &workflow, &claimant).await? || !tx.has_to_itself(&workflow.subject, now).await? {
+                for mut workflow in tx.runnable_workflows(&claimant, now, limit).await? {
+                    if !place(tx, &mut workflow, &claimant).await? || !tx.has_to_itself(&workflow.subject, now).await? {
                         continue;
                     }
-                    tx.lease_workflow(id, &claimant.process, lease::until(now)).await?;
-                    claimed.extend(tx.workflow(id).await?);
+                    let until = lease::until(now);
+                    workflow.fence = tx.lease_workflow(workflow.id, &claimant.process, until).await?;
+                    (workflow.holder, workflow.lease_until) = (Some(claimant.process.clone()), Some(until));
+                    claimed.push(workflow);
                 }
                 Ok(claimed)
             })
@@ -162,7 +170,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
 
 /// Whether a workflow is for this worker. Where its workspace has a local node it is for that node's host, whatever was known
 /// when it was enqueued; one that is to make a local node is bound to the host that takes it on.
-async fn place(tx: &mut Tx, workflow: &WorkflowRecord, claimant: &Claimant) -> Result<bool> {
+async fn place(tx: &mut Tx, workflow: &mut WorkflowRecord, claimant: &Claimant) -> Result<bool> {
     let node = match workflow.subject.parse::<WorkspaceId>() {
         Ok(workspace) => tx.node_of(workspace).await?,
         Err(_) => None,
@@ -176,14 +184,22 @@ async fn place(tx: &mut Tx, workflow: &WorkflowRecord, claimant: &Claimant) -> R
     let host = host.unwrap_or_else(|| claimant.host.clone());
     if workflow.needs != Some(Ability::Local) || workflow.host.as_ref() != Some(&host) {
         tx.place_workflow(workflow.id, Ability::Local, &host).await?;
+        (workflow.needs, workflow.host) = (Some(Ability::Local), Some(host.clone()));
     }
     Ok(host == claimant.host && claimant.abilities.contains(&Ability::Local))
 }
 
 /// What is done for all, by one worker at a time: sealing the audit log, and dropping ciphertext that nobody came for.
 async fn upkeep(store: Store, process: String, checkpoints: Option<Arc<Checkpoints>>, ended: CancellationToken) {
-    let mut quiet = Quiet::default();
+    let (mut quiet, mut next_expiry) = (Quiet::default(), Instant::now());
     while !ended.is_cancelled() {
+        if Instant::now() >= next_expiry {
+            next_expiry = Instant::now() + EXPIRY;
+            let expired = store.write(|tx| Box::pin(async move { tx.expire_envelopes().await })).await;
+            if let Err(error) = expired {
+                quiet.say(&error);
+            }
+        }
         match seal(&store, &process, checkpoints.as_deref()).await {
             Ok(()) => quiet.all_is_well(),
             Err(error) => quiet.say(&error),
@@ -207,7 +223,6 @@ async fn seal(store: &Store, process: &str, checkpoints: Option<&Checkpoints>) -
     let ours = store.write(move |tx| {
         Box::pin(async move {
             let now = tx.shared_now().await?;
-            tx.expire_envelopes().await?;
             tx.take_lease(SEALER, &process, now, now + SEALER_LEASE).await
         })
     });

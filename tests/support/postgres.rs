@@ -61,6 +61,14 @@ impl Server {
         server
     }
 
+    /// One as people run it: what it says is committed is on the disk.
+    pub(crate) fn durable(dir: &Path) -> Self {
+        let server = Self::in_folder(dir.to_owned());
+        server.make();
+        server.start_with("-c fsync=on -c shared_buffers=256MB");
+        server
+    }
+
     fn in_folder(dir: PathBuf) -> Self {
         if !dir.exists() {
             std::fs::create_dir_all(&dir).expect("a folder");
@@ -105,8 +113,12 @@ impl Server {
     /// Starts it; returns when it answers.
     pub(crate) fn start(&self) {
         // Nothing here outlives the machine, so nothing is synced; what was committed outlives the server all the same.
+        self.start_with("-c fsync=off");
+    }
+
+    fn start_with(&self, options: &str) {
         let options = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=200 -c fsync=off",
+            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=200 {options}",
             self.dir.join("socket").display()
         );
         let started = self

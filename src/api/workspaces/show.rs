@@ -27,8 +27,6 @@ pub(super) async fn show(
     Path(id): Path<WorkspaceId>,
 ) -> Result<Response, Problem> {
     caller.may(&app, Permission::WorkspaceRead, Some(id)).await?;
-    let mut reader = app.store().read().await?;
-    let workspace = reader.workspace(id).await?.ok_or_else(|| missing(id))?;
-    let node = reader.node_of(id).await?;
+    let (workspace, node) = app.store().workspace_with_node(id).await?.ok_or_else(|| missing(id))?;
     Ok(tagged(workspace, node))
 }

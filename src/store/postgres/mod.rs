@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgPool, Postgres, Transaction};
 
 use super::{Reader, Tx, database};
 use crate::clock::Clock;
@@ -54,6 +55,21 @@ pub(super) async fn connect(options: PgConnectOptions) -> Result<PgPool> {
         .map_err(|error| database("reaching the database", error))?;
     schema::check_server(&pool).await?;
     Ok(pool)
+}
+
+/// A connection that answers.
+pub(super) async fn living(pool: &PgPool) -> sqlx::Result<PoolConnection<Postgres>> {
+    let mut died = 0;
+    loop {
+        let mut connection = pool.acquire().await?;
+        match connection.ping().await {
+            Err(error) if died < CONNECTIONS && super::is_unavailable(&error) => {
+                died += 1;
+                connection.close_on_drop();
+            }
+            answered => return answered.map(|()| connection),
+        }
+    }
 }
 
 /// Begins a transaction. Connections that died while they lay idle, as all do when the server is started again, are

@@ -53,6 +53,8 @@ pub(super) async fn open(dir: &Utf8Path) -> Result<(SqlitePool, SqliteConnection
     migrate(&mut writer).await.with_context(|| format!("opening {path}"))?;
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
+        // A file does not go away; asking would be a way to another thread for each use.
+        .test_before_acquire(false)
         .connect_with(options.pragma("query_only", "on"))
         .await
         .map_err(opening)?;

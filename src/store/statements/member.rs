@@ -1,6 +1,7 @@
 //! Statements for what people are to workspaces.
 
 use crate::Result;
+use crate::clock::Timestamp;
 use crate::id::{InvitationId, PersonId, WorkspaceId};
 use crate::store::{Invitation, Member, Reader, Tx};
 
@@ -61,6 +62,20 @@ impl Reader {
             "SELECT * FROM invitations WHERE workspace_id = $1 AND state = 'open' AND expires_at > $2 ORDER BY id",
             workspace,
             now,
+        )
+    }
+
+    /// How many invitations a workspace has sent since a moment, whatever became of them.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn invitations_since(&mut self, workspace: WorkspaceId, since: Timestamp) -> Result<i64> {
+        one!(
+            self,
+            "counting invitations",
+            "SELECT count(*) FROM invitations WHERE workspace_id = $1 AND created_at > $2",
+            workspace,
+            since
         )
     }
 
@@ -151,6 +166,22 @@ impl Tx {
             invitation.created_at,
             invitation.expires_at,
         )
+    }
+
+    /// Takes back what an actor has asked others to become, in one workspace or in all.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn revoke_invitations_by(&mut self, actor: &str, workspace: Option<WorkspaceId>) -> Result<()> {
+        execute!(
+            self,
+            "taking invitations back",
+            "UPDATE invitations SET state = 'revoked' WHERE invited_by = $1 AND ($2 IS NULL OR workspace_id = $2) \
+             AND state = 'open'",
+            actor,
+            workspace,
+        )
+        .map(drop)
     }
 
     /// Writes what became of an invitation; whether it was open.

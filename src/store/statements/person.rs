@@ -53,7 +53,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn sign_in(&mut self, hash: &str) -> Result<Option<SignIn>> {
-        held!(self, "reading a sign-in", "SELECT * FROM sign_ins WHERE hash = $1", hash)
+        optional!(self, "reading a sign-in", "SELECT * FROM sign_ins WHERE hash = $1", hash)
     }
 
     /// How many links were mailed to an address since a moment.

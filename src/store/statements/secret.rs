@@ -14,7 +14,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn secret(&mut self, workspace: WorkspaceId, name: &str) -> Result<Option<SecretRecord>> {
-        optional!(
+        held!(
             self,
             "reading a secret's record",
             "SELECT * FROM secrets WHERE workspace_id = $1 AND name = $2",

@@ -1,5 +1,7 @@
 //! Statements for tokens.
 
+use std::collections::HashMap;
+
 use sqlx::types::Json;
 
 use crate::Result;
@@ -7,12 +9,21 @@ use crate::id::{TokenId, WorkspaceId};
 use crate::store::{Reader, TokenRecord, Tx};
 
 impl Reader {
-    /// The token with this hash, ended or not.
+    /// The tokens with these hashes, ended or not.
     ///
     /// # Errors
     /// Fails where the database does.
-    pub async fn token_by_hash(&mut self, hash: &str) -> Result<Option<TokenRecord>> {
-        optional!(self, "reading a token", "SELECT * FROM tokens WHERE hash = $1", hash)
+    pub async fn tokens_by_hash(&mut self, hashes: Vec<String>) -> Result<HashMap<String, TokenRecord>> {
+        let tokens: Vec<TokenRecord> = all!(
+            self,
+            "reading tokens",
+            (
+                "SELECT * FROM tokens WHERE hash IN (SELECT value FROM json_each($1))",
+                "SELECT * FROM tokens WHERE hash IN (SELECT jsonb_array_elements_text($1))"
+            ),
+            Json(hashes),
+        )?;
+        Ok(tokens.into_iter().map(|token| (token.hash.clone(), token)).collect())
     }
 
     /// A token by its id, ended or not.
@@ -93,22 +104,27 @@ impl Tx {
         .map(drop)
     }
 
-    /// Revokes the tokens that an actor made, for one workspace or for all.
+    /// Revokes the tokens that an actor made, and those that were made with them, for one workspace or for all.
     ///
     /// # Errors
     /// Fails where the database does.
     pub async fn revoke_tokens_by(&mut self, actor: &str, workspace: Option<WorkspaceId>) -> Result<()> {
-        let now = self.now();
-        execute!(
-            self,
-            "revoking somebody's tokens",
-            "UPDATE tokens SET revoked_at = $1 WHERE created_by = $2 AND ($3 IS NULL OR workspace_id = $3) \
-             AND revoked_at IS NULL",
-            now,
-            actor,
-            workspace,
-        )
-        .map(drop)
+        let (mut actors, mut at) = (vec![actor.to_owned()], 0);
+        // None is made by itself or by a later one, so this ends.
+        while let Some(actor) = actors.get(at).cloned() {
+            at += 1;
+            let made: Vec<TokenRecord> = all!(
+                self,
+                "reading somebody's tokens",
+                "SELECT * FROM tokens WHERE created_by = $1 ORDER BY id",
+                &actor
+            )?;
+            for token in made.into_iter().filter(|token| workspace.is_none() || token.workspace_id == workspace) {
+                self.revoke_token(token.id).await?;
+                actors.push(format!("token:{}", token.id));
+            }
+        }
+        Ok(())
     }
 
     /// Writes down that a token was used.

@@ -13,6 +13,17 @@ pub enum Turn {
 }
 
 impl Tx {
+    /// Waits for the turn of whatever is about this word, a mail address say, which ends with the transaction.
+    ///
+    /// # Errors
+    /// As [`Tx::take_turn`].
+    pub async fn take_turn_of(&mut self, word: &str) -> Result<()> {
+        if self.holds_rows() {
+            execute!(self, "waiting for other programs", "SELECT pg_advisory_xact_lock(7382, hashtext($1))", word)?;
+        }
+        Ok(())
+    }
+
     /// Waits for its turn, which ends with the transaction. In SQLite there is but one writer.
     ///
     /// # Errors

@@ -43,31 +43,41 @@ impl Tx {
         claimant: &Claimant,
         now: Timestamp,
         limit: u32,
-    ) -> Result<Vec<WorkflowId>> {
-        let ids: Vec<(WorkflowId,)> = all!(
+    ) -> Result<Vec<WorkflowRecord>> {
+        if self.is_postgres() {
+            // However much waits, only the first few are wanted: they are looked at one after the other, in the order of an index.
+            // Left to itself, PostgreSQL looks at all and sorts them, since it expects but one that fits.
+            let _: String = one!(
+                self,
+                "looking for work",
+                "SELECT set_config('enable_sort', 'off', true) || set_config('enable_bitmapscan', 'off', true)"
+            )?;
+        }
+        // OFFSET 0 keeps what waits from being joined with itself as a whole.
+        all!(
             self,
             "looking for work",
             (
-                "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
+                "SELECT * FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
                  AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
                  AND (needs IS NULL OR needs IN (SELECT value FROM json_each($2))) AND (host IS NULL OR host = $3) \
                  AND kind IN (SELECT value FROM json_each($4)) \
                  AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id <> workflows.id \
                  AND o.state IN ('queued', 'running', 'unwinding') AND (o.id < workflows.id OR o.lease_until > $1)) ORDER BY created_at LIMIT $5",
-                "SELECT id FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
+                "SELECT * FROM workflows WHERE state IN ('queued', 'running', 'unwinding') \
                  AND (holder IS NULL OR lease_until <= $1) AND (run_after IS NULL OR run_after <= $1) \
                  AND (needs IS NULL OR $2 @> to_jsonb(needs)) AND (host IS NULL OR host = $3) \
                  AND $4 @> to_jsonb(kind) \
                  AND NOT EXISTS (SELECT 1 FROM workflows o WHERE o.subject = workflows.subject AND o.id <> workflows.id \
-                 AND o.state IN ('queued', 'running', 'unwinding') AND (o.id < workflows.id OR o.lease_until > $1)) ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
+                 AND o.state IN ('queued', 'running', 'unwinding') AND (o.id < workflows.id OR o.lease_until > $1) OFFSET 0) \
+                 ORDER BY created_at LIMIT $5 FOR NO KEY UPDATE SKIP LOCKED"
             ),
             now,
             Json(&claimant.abilities),
             &claimant.host,
             Json(&claimant.kinds),
             i64::from(limit),
-        )?;
-        Ok(ids.into_iter().map(|(id,)| id).collect())
+        )
     }
 
     /// Binds a workflow to a host, and to workers that can do this.

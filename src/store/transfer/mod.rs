@@ -39,7 +39,7 @@ impl Store {
     /// Copies the records, as they are at one moment, into a new embedded store's file, while others go on.
     pub(super) async fn copy(&self, file: &Utf8Path) -> Result<()> {
         let pool = match &self.0.database {
-            Database::Sqlite { .. } => return sqlite::copy(self.dir(), file).await,
+            Database::Sqlite(_) => return sqlite::copy(self.dir(), file).await,
             Database::Postgres(pool) => pool,
         };
         let mut to = sqlite::blank(file).await?;
