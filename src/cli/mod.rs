@@ -18,6 +18,7 @@ mod missing;
 mod mistakes;
 mod nightly;
 mod node;
+mod node_sweep;
 mod outdated;
 mod overview;
 mod playbook;

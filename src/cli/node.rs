@@ -19,6 +19,7 @@ pub(super) enum Node {
     List(ListArgs),
     Show(ShowArgs),
     Logs(LogsArgs),
+    Sweep(super::node_sweep::Args),
 }
 
 /// Lists the nodes
@@ -47,12 +48,17 @@ pub(super) struct LogsArgs {
 /// # Errors
 /// Fails where a workspace has no node, or its provider cannot be asked.
 pub(super) async fn run(command: &Node, env: &Env) -> Result<()> {
+    // It may be about a store that no files belong to.
+    if let Node::Sweep(args) = command {
+        return super::node_sweep::run(args, env).await;
+    }
     let place = env.place()?;
     let store = env.store(&place).await?;
     match command {
         Node::List(ListArgs {}) => list(env, &place, &store).await,
         Node::Show(args) => show(args, env, &place, &store).await,
         Node::Logs(args) => logs(args, env, &place, &store).await,
+        Node::Sweep(_) => Ok(()),
     }
 }
 

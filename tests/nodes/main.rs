@@ -17,6 +17,7 @@ mod large;
 mod main_job;
 mod secret;
 mod suites;
+mod sweep;
 mod types;
 
 #[path = "../support/postgres.rs"]

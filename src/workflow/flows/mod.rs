@@ -23,6 +23,7 @@ pub mod provision;
 mod reach;
 mod secrets;
 mod start;
+pub mod sweep;
 mod undeclared;
 
 pub use choice::Choice;
