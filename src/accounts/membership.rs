@@ -14,8 +14,9 @@ use crate::{Error, Result};
 
 /// How long an invitation waits for an answer.
 const GOOD_FOR: TimeDelta = TimeDelta::days(7);
-/// How many of a workspace's may wait at once, so that nobody mails the world in our name.
-const MOST: usize = 50;
+/// How many a workspace may send in [`WINDOW`], so that nobody mails the world in our name.
+const MOST: i64 = 50;
+const WINDOW: TimeDelta = TimeDelta::days(1);
 
 /// Refuses roles that are none in a workspace.
 fn check_role(role: Role) -> Result<()> {
@@ -31,6 +32,15 @@ fn check_role(role: Role) -> Result<()> {
 /// # Errors
 /// Fails where they own as many already.
 pub async fn found(tx: &mut Tx, workspace: WorkspaceId, person: PersonId, most: u32) -> Result<()> {
+    may_own_one_more(tx, person, most).await?;
+    let owner = Member { workspace_id: workspace, person_id: person, role: Role::Owner, since: tx.now() };
+    match tx.put_member(&owner).await? {
+        true => Ok(()),
+        false => Err(Error::conflict("the workspace has an owner already")),
+    }
+}
+
+async fn may_own_one_more(tx: &mut Tx, person: PersonId, most: u32) -> Result<()> {
     // Held, so that of two requests of one person the second counts what the first has made.
     tx.person(person).await?;
     let owned = tx.memberships(person).await?.iter().filter(|member| member.role == Role::Owner).count();
@@ -38,11 +48,7 @@ pub async fn found(tx: &mut Tx, workspace: WorkspaceId, person: PersonId, most: 
         return Err(Error::conflict(format!("you own {owned} workspaces, and {most} are the most"))
             .hint("end one of them, or ask an operator"));
     }
-    let owner = Member { workspace_id: workspace, person_id: person, role: Role::Owner, since: tx.now() };
-    match tx.put_member(&owner).await? {
-        true => Ok(()),
-        false => Err(Error::conflict("the workspace has an owner already")),
-    }
+    Ok(())
 }
 
 /// Invites somebody; who is invited already is invited anew. `by` is the entry's actor.
@@ -57,15 +63,14 @@ pub async fn invite(
     by: &Principal,
 ) -> Result<Invitation> {
     check_role(role)?;
+    by.may_give_roles()?;
     if role == Role::Owner && !may_give_away(tx, workspace, &by.actor).await? {
         return Err(Error::conflict("a workspace is offered by its owner, or by an operator of the platform")
             .hint("a workspace's token cannot give the workspace away"));
     }
     let now = tx.now();
-    let waiting = tx.invitations(workspace).await?;
-    if waiting.iter().filter(|other| other.email_key != email.key()).count() >= MOST {
-        return Err(Error::conflict(format!("{MOST} people are invited, and have not answered yet"))
-            .hint("take invitations back that nobody answers"));
+    if tx.invitations_since(workspace, now - WINDOW).await? >= MOST {
+        return Err(Error::conflict(format!("{MOST} invitations were sent within a day")).hint("go on tomorrow"));
     }
     if let Some(person) = tx.person_by_email(email.key()).await?
         && let Some(member) = tx.member(workspace, person.id).await?
@@ -101,8 +106,14 @@ async fn open(tx: &mut Tx, id: InvitationId, person: &Person) -> Result<Option<I
 /// Accepts an invitation; what the person is to the workspace then. None where there is no such invitation to them.
 ///
 /// # Errors
-/// Fails where whoever offered the workspace does not own it any more.
-pub async fn accept(tx: &mut Tx, id: InvitationId, person: &Person, request: &str) -> Result<Option<Member>> {
+/// Fails where whoever offered the workspace does not own it any more, and where the person owns `most` workspaces already.
+pub async fn accept(
+    tx: &mut Tx,
+    id: InvitationId,
+    person: &Person,
+    most: u32,
+    request: &str,
+) -> Result<Option<Member>> {
     let Some(mut invitation) = open(tx, id, person).await? else { return Ok(None) };
     let workspace = invitation.workspace_id;
     let (since, role) = (tx.now(), invitation.role);
@@ -111,6 +122,7 @@ pub async fn accept(tx: &mut Tx, id: InvitationId, person: &Person, request: &st
         return Err(Error::conflict("you own this workspace").hint("offer it to somebody else first"));
     }
     if role == Role::Owner {
+        may_own_one_more(tx, person.id, most).await?;
         step_down(tx, &invitation, request).await?;
     }
     let member = Member { workspace_id: workspace, person_id: person.id, role, since };
@@ -138,6 +150,8 @@ async fn step_down(tx: &mut Tx, invitation: &Invitation, request: &str) -> Resul
         return Ok(());
     };
     tx.put_member(&Member { role: Role::Admin, ..owner }).await?;
+    // They may do what an owner may.
+    tx.revoke_tokens_by(&format!("person:{}", owner.person_id), Some(workspace)).await?;
     let entry = Entry::new(&invitation.invited_by, "member.change", workspace.to_string());
     let entry = entry.detail("member", owner.person_id.to_string()).detail("role", Role::Admin.as_str());
     entry.request(request).append(tx).await
@@ -149,8 +163,9 @@ async fn may_give_away(tx: &mut Tx, workspace: WorkspaceId, actor: &str) -> Resu
         return Ok(true);
     }
     if let Some(id) = actor.strip_prefix("token:").and_then(|id| id.parse().ok()) {
-        let token = tx.token(id).await?.filter(|token| token.revoked_at.is_none());
-        return Ok(token.is_some_and(|token| token.role == Role::Operator));
+        let (now, token) = (tx.now(), tx.token(id).await?.filter(|token| token.revoked_at.is_none()));
+        let lives = token.filter(|token| token.expires_at.is_none_or(|end| end > now));
+        return Ok(lives.is_some_and(|token| token.role == Role::Operator));
     }
     let Some(id) = actor.strip_prefix("person:").and_then(|id| id.parse().ok()) else { return Ok(false) };
     let person = tx.person(id).await?.filter(|person| person.disabled_at.is_none());
@@ -176,13 +191,22 @@ pub async fn decline(tx: &mut Tx, id: InvitationId, person: &Person, request: &s
 ///
 /// # Errors
 /// Fails where they own the workspace, or would: that is offered, and accepted.
-pub async fn change(tx: &mut Tx, workspace: WorkspaceId, person: PersonId, role: Role) -> Result<Option<Member>> {
+pub async fn change(
+    tx: &mut Tx,
+    workspace: WorkspaceId,
+    person: PersonId,
+    role: Role,
+    by: &Principal,
+) -> Result<Option<Member>> {
     check_role(role)?;
+    by.may_give_roles()?;
     let Some(member) = tx.member(workspace, person).await? else { return Ok(None) };
     if member.role == Role::Owner || role == Role::Owner {
         return Err(Error::conflict("who owns a workspace is not changed like a member's role")
             .hint("invite the one who is to own it, with the role owner"));
     }
+    // What they asked others to become, they may not be able to ask any more.
+    tx.revoke_invitations_by(&format!("person:{person}"), Some(workspace)).await?;
     let changed = Member { role, ..member };
     tx.put_member(&changed).await?;
     Ok(Some(changed))
@@ -197,6 +221,8 @@ pub async fn remove(tx: &mut Tx, workspace: WorkspaceId, person: PersonId) -> Re
     if member.role == Role::Owner {
         return Err(Error::conflict("the owner cannot leave").hint("offer the workspace to somebody else first"));
     }
-    tx.revoke_tokens_by(&format!("person:{person}"), Some(workspace)).await?;
+    let actor = format!("person:{person}");
+    tx.revoke_tokens_by(&actor, Some(workspace)).await?;
+    tx.revoke_invitations_by(&actor, Some(workspace)).await?;
     tx.remove_member(workspace, person).await
 }

@@ -27,6 +27,7 @@ pub async fn change(
     request: &str,
 ) -> Result<Person> {
     let id = person.id;
+    by.may_give_roles()?;
     if by.person() == Some(id) {
         return Err(
             Error::conflict("nobody disables themselves, or changes their own role").hint("another operator can do it")
@@ -53,7 +54,9 @@ pub async fn change(
         tx.end_sessions(id).await?;
     }
     if changed.disabled_at.is_some() || lost_rank {
-        tx.revoke_tokens_by(&format!("person:{id}"), None).await?;
+        let actor = format!("person:{id}");
+        tx.revoke_tokens_by(&actor, None).await?;
+        tx.revoke_invitations_by(&actor, None).await?;
     }
     let entry = Entry::new(&by.actor, "person.change", id.to_string()).request(request);
     let entry = entry.detail("disabled", changed.disabled_at.is_some());

@@ -3,6 +3,7 @@
 use crate::clock::Timestamp;
 use crate::id::{PersonId, SessionId, WorkspaceId};
 use crate::store::Role;
+use crate::{Error, Result};
 
 /// A role, and what it is a role in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,18 @@ impl Principal {
     pub fn root() -> Self {
         let grants = vec![Grant { role: Role::Operator, workspace: None }];
         Self { actor: "token:root".into(), grants, scopes: Vec::new(), expires_at: None, signed_in: None }
+    }
+
+    /// Refuses to give roles to others by what is itself held to scopes, or ends: a role has neither.
+    ///
+    /// # Errors
+    /// Fails where that is so.
+    pub(super) fn may_give_roles(&self) -> Result<()> {
+        if self.scopes.is_empty() && self.expires_at.is_none() {
+            return Ok(());
+        }
+        Err(Error::conflict("a token that is held to scopes, or that ends, gives nobody a role")
+            .hint("use one without either, or sign in"))
     }
 
     /// The person, where it is one.

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 /// How long a link is good for.
 const GOOD_FOR: TimeDelta = TimeDelta::minutes(10);
 /// How many links one address gets in [`WINDOW`].
-const MOST: i64 = 5;
+const MOST: i64 = 20;
 /// In which time one address gets so many links and no more.
 pub const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
@@ -38,6 +38,7 @@ pub struct Asked {
 /// Fails where the store does.
 pub async fn ask(tx: &mut Tx, email: &Email, settings: &Accounts) -> Result<Option<Asked>> {
     let now = tx.now();
+    tx.take_turn_of(email.key()).await?;
     if tx.sign_ins_since(email.key(), now - WINDOW).await? >= MOST {
         return Ok(None);
     }
@@ -91,6 +92,7 @@ pub async fn confirm(
     let now = tx.now();
     let found = tx.sign_in(&hash(link.as_bytes())).await?;
     let Some(found) = found.filter(|found| found.browser == hash(browser.as_bytes())) else { return Ok(None) };
+    tx.take_turn_of(&found.email_key).await?;
     if !tx.consume_sign_in(&found).await? || !may_sign_in(tx, &found.email_key, settings).await? {
         return Ok(None);
     }
@@ -99,6 +101,7 @@ pub async fn confirm(
         None => sign_up(tx, &found, now, request).await?,
     };
     tx.update_person(&person).await?;
+    let person = tx.person(person.id).await?.ok_or_else(|| Error::failed("the person was just written"))?;
     let (session, cookie) = session::begin(tx, person.id, agent, settings).await?;
     let entry = Entry::new(format!("person:{}", person.id), "session.begin", person.id.to_string());
     entry.detail("session", session.id.to_string()).request(request).append(tx).await?;

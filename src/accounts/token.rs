@@ -111,6 +111,7 @@ pub async fn issue(tx: &mut Tx, new: NewToken, by: &Principal) -> Result<(TokenR
     let new = NewToken { expires_at: new.expires_at.map(|end| end.trunc_subsecs(3)), ..new };
     new.check(now)?;
     new.check_against(by)?;
+    check_still(tx, by, new.workspace).await?;
     let actor = by.actor.as_str();
     let Minted { word: token, hash } = Minted::new(PREFIX)?;
     let record = TokenRecord {
@@ -133,6 +134,30 @@ pub async fn issue(tx: &mut Tx, new: NewToken, by: &Principal) -> Result<(TokenR
     Ok((record, token))
 }
 
+/// Whether `by` may still make tokens: they may have lost that while their request came in. Their record is held until the
+/// transaction ends, so that nobody takes it from them in between and leaves this token behind.
+async fn check_still(tx: &mut Tx, by: &Principal, workspace: Option<WorkspaceId>) -> Result<()> {
+    let now = tx.now();
+    let holds = match (by.person(), by.actor.strip_prefix("token:").and_then(|id| id.parse().ok())) {
+        (Some(id), _) => {
+            let person = tx.person(id).await?.filter(|person| person.disabled_at.is_none());
+            let member = match workspace {
+                Some(workspace) => tx.member(workspace, id).await?,
+                None => None,
+            };
+            person.is_some_and(|person| {
+                person.role == Some(Role::Operator) || member.is_some_and(|member| member.role == Role::Owner)
+            })
+        }
+        (None, Some(id)) => tx
+            .token(id)
+            .await?
+            .is_some_and(|token| token.revoked_at.is_none() && token.expires_at.is_none_or(|end| end > now)),
+        (None, None) => *by == Principal::root(),
+    };
+    if holds { Ok(()) } else { Err(Error::conflict("who asks for this token has just lost the right to")) }
+}
+
 /// Whose token this is; none where it is nobody's, has ended or was revoked.
 ///
 /// # Errors
@@ -143,7 +168,7 @@ pub async fn find(store: &Store, token: &[u8]) -> Result<Option<Principal>> {
         return Ok(None);
     }
     let hash = minted::hash(token);
-    let Some(record) = store.read().await?.token_by_hash(&hash).await? else { return Ok(None) };
+    let Some(record) = store.token_by_hash(&hash).await? else { return Ok(None) };
     let now = store.clock().now();
     if record.revoked_at.is_some() || record.expires_at.is_some_and(|end| end <= now) {
         return Ok(None);

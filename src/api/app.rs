@@ -41,8 +41,8 @@ pub struct Settings {
     pub limits: Limits,
     /// What people may do by themselves.
     pub accounts: Accounts,
-    /// Where browsers reach it.
-    pub origin: Origin,
+    /// Where browsers reach it; without it, nobody is signed in.
+    pub origin: Option<Origin>,
     /// Who sends its mail, if anybody does.
     pub mailer: Option<Mailer>,
 }
@@ -79,8 +79,13 @@ impl App {
         &self.0.settings.accounts
     }
 
-    pub(super) fn origin(&self) -> &Origin {
-        &self.0.settings.origin
+    /// Where browsers reach it.
+    pub(super) fn origin(&self) -> Result<&Origin, Problem> {
+        self.0.settings.origin.as_ref().ok_or_else(|| {
+            let detail = "this server has no address that browsers keep cookies of, so nobody can sign in";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+                .hint("an operator sets http.public_url")
+        })
     }
 
     /// Who sends mail.

@@ -45,7 +45,7 @@ async fn identify(app: &App, method: &Method, headers: &HeaderMap, request: &str
                     problem.hint("send the header `Authorization: Bearer TOKEN`; in a browser, sign in at /sign-in")
                 );
             };
-            app.origin().check(method, headers)?;
+            app.origin()?.check(method, headers)?;
             let Some(person) = session::find(app.store(), cookie.as_bytes(), app.accounts()).await? else {
                 // Browsers send what they have; that it has ended is no attempt at anything.
                 let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "the session has ended");

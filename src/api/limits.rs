@@ -1,6 +1,7 @@
 //! How often one may ask: the generic cell rate algorithm, for each address and each caller. In memory: with several programs
 //! each counts for itself.
 
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,10 +16,15 @@ use crate::config::control::Limits;
 
 /// When more keys than this are remembered, those that have not asked for long are forgotten.
 const MANY: usize = 10_000;
+/// One address may ask for so many links to one mail address at once, and for one more after each such time.
+const LINKS: NonZeroU32 = NonZeroU32::new(5).unwrap();
+const LINK: Duration = Duration::from_secs(180);
+const MINUTELY: Quota = Quota::per_minute(NonZeroU32::MIN);
 
 pub(super) struct Limiter {
     by_address: DefaultKeyedRateLimiter<IpAddr>,
     sign_ins: DefaultKeyedRateLimiter<IpAddr>,
+    links: DefaultKeyedRateLimiter<(IpAddr, String)>,
     by_caller: DefaultKeyedRateLimiter<String>,
 }
 
@@ -28,6 +34,7 @@ impl Limiter {
         Self {
             by_address: RateLimiter::keyed(quota(limits.per_address)),
             sign_ins: RateLimiter::keyed(quota(limits.sign_ins)),
+            links: RateLimiter::keyed(Quota::with_period(LINK).unwrap_or(MINUTELY).allow_burst(LINKS)),
             by_caller: RateLimiter::keyed(quota(limits.per_token)),
         }
     }
@@ -37,35 +44,40 @@ impl Limiter {
         count(&self.by_address, address)
     }
 
-    /// Counts a link that was asked for from an address.
-    pub(super) fn sign_in(&self, address: IpAddr) -> Result<(), Problem> {
-        count(&self.sign_ins, address)
+    /// Counts a link to a mail address that was asked for from an address. Who asks for somebody else's again and again is held
+    /// up before they are.
+    pub(super) fn sign_in(&self, address: IpAddr, email: &str) -> Result<(), Problem> {
+        count(&self.sign_ins, address)?;
+        count_key(&self.links, (network(address), email.to_owned()))
     }
 
     /// Counts a request of a caller.
     pub(super) fn caller(&self, actor: &str) -> Result<(), Problem> {
-        if self.by_caller.len() > MANY {
-            self.by_caller.retain_recent();
-        }
-        let checked = self.by_caller.check_key(&actor.to_owned());
-        checked.map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
+        count_key(&self.by_caller, actor.to_owned())
     }
 }
 
-/// Counts an address. Of IPv6 a customer has a whole /64.
+/// Counts an address.
 fn count(limiter: &DefaultKeyedRateLimiter<IpAddr>, address: IpAddr) -> Result<(), Problem> {
-    let address = match address {
+    count_key(limiter, network(address))
+}
+
+/// Of IPv6 a customer has a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => IpAddr::V4(v4),
             None => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (!0 << 64))),
         },
         v4 @ IpAddr::V4(_) => v4,
-    };
+    }
+}
+
+fn count_key<K: Hash + Eq + Clone>(limiter: &DefaultKeyedRateLimiter<K>, key: K) -> Result<(), Problem> {
     if limiter.len() > MANY {
         limiter.retain_recent();
     }
-    let checked = limiter.check_key(&address);
-    checked.map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
+    limiter.check_key(&key).map_err(|until| too_many(until.wait_time_from(DefaultClock::default().now())))
 }
 
 fn too_many(wait: Duration) -> Problem {

@@ -13,7 +13,7 @@ use crate::store::{Answer, Tx};
 use crate::{Error, Result};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// How long an answer is kept, in hours.
 const KEPT: i64 = 24;
 

@@ -93,7 +93,12 @@ async fn put(
     caller.may(&app, Permission::SecretManage, Some(id)).await?;
     app.store().read().await?.workspace(id).await?.ok_or_else(|| missing(id))?;
     check_secret(&name)?;
-    let value = Secret::new(body.json::<Value>()?.value.into_bytes());
+    // What is wrong with it must not be told in its own words.
+    let malformed = |mut problem: Problem| {
+        problem.detail = "the body must be {\"value\": \"…\"}".into();
+        problem
+    };
+    let value = Secret::new(body.json::<Value>().map_err(malformed)?.value.into_bytes());
     let (engine, platform) = (app.engine().clone(), app.platform().clone());
     let begun = app.store().write(move |tx| {
         Box::pin(async move {
@@ -171,6 +176,8 @@ async fn remove(
             let Some(mut secret) = found else {
                 return Ok(Err(Problem::not_found(format!("there is no secret {name:?}"))));
             };
+            // Above the value's own, so that a delivery under way does not take it for still wanted.
+            secret.version += 1;
             let version = secret.version;
             secret.remove();
             tx.put_secret(&secret).await?;

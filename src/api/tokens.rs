@@ -131,7 +131,7 @@ async fn create(
     created.await
 }
 
-/// Revokes a token, from this moment on
+/// Revokes a token, and those that were made with it, from this moment on
 #[utoipa::path(
     delete,
     path = "/tokens/{id}",
@@ -155,6 +155,7 @@ async fn revoke(
         Box::pin(async move {
             let revoked = tx.revoke_token(id).await?;
             if revoked {
+                tx.revoke_tokens_by(&format!("token:{id}"), None).await?;
                 caller.entry("token.revoke", id.to_string()).append(tx).await?;
             }
             Ok(revoked)

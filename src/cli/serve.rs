@@ -84,8 +84,12 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     if mailer.is_none() {
         env.printer.say("Nobody can sign in: mail.host is not set. Tokens work.");
     }
-    let origin = settings.http.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
-    let origin = Origin::parse(&origin)?;
+    let origin = match &settings.http.public_url {
+        Some(url) => Some(Origin::parse(url)?),
+        None if mailer.is_some() => Some(Origin::parse(&format!("http://{address}"))?),
+        // Browsers keep no cookies of an address of a network; tokens need none.
+        None => Origin::parse(&format!("http://{address}")).ok(),
+    };
     let api = Settings {
         http: settings.http.clone(),
         limits: settings.limits.clone(),

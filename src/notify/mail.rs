@@ -10,4 +10,6 @@ pub struct Mail {
     pub subject: String,
     /// What it says.
     pub text: Zeroizing<String>,
+    /// Whether somebody waits for it: others leave it room in the queue.
+    pub is_urgent: bool,
 }

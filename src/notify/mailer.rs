@@ -62,8 +62,11 @@ impl Mailer {
     /// # Errors
     /// Fails where very many wait already.
     pub fn send(&self, mail: Mail) -> Result<()> {
-        let full = |_| Error::failed("too many mails wait already").hint("see whether the mail relay answers");
-        self.0.try_send(mail).map_err(full)
+        let full = || Error::failed("too many mails wait already").hint("see whether the mail relay answers");
+        if !mail.is_urgent && self.0.capacity() < WAITING / 2 {
+            return Err(full());
+        }
+        self.0.try_send(mail).map_err(|_| full())
     }
 }
 
@@ -140,10 +143,13 @@ async fn deliver(relay: &Relay, from: &Mailbox, mail: &Mail) -> Result<()> {
         match relay.send(message.clone()).await {
             Ok(_) => return Ok(()),
             Err(error) if tried == TRIES || error.is_permanent() => {
-                return Err(Error::failed("the relay does not take it").because(error));
+                // Its own words name whom the mail is to.
+                let code = error.status().map_or_else(|| "no answer".into(), |code| code.to_string());
+                return Err(Error::failed(format!("the relay does not take it ({code})")));
             }
             Err(error) => {
-                tracing::warn!(%error, tried, "the mail relay; trying again");
+                let code = error.status().map(|code| code.to_string());
+                tracing::warn!(code, tried, "the mail relay does not take a mail now; trying again");
                 tokio::time::sleep(wait).await;
                 wait *= 3;
             }

@@ -219,7 +219,7 @@ fn node_holds_what_came_through_the_api_and_nobody_else_does() {
     succeeds(&removed);
     succeeds(&again);
     assert!(on_node());
-    assert_eq!(known()[0]["version"], 2);
+    assert_eq!(known()[0]["version"], 3, "{}", known());
     let (_, removed) = api.ask(&format!("DELETE {secret}"), &Value::Null);
     succeeds(&removed);
     assert!(!on_node());

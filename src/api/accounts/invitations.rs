@@ -16,7 +16,7 @@ use crate::accounts::policy::Permission;
 use crate::accounts::{Email, membership};
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::{Created, once};
+use crate::api::once::{Created, REPLAYED, once};
 use crate::api::page::Page;
 use crate::api::{App, Problem};
 use crate::id::{InvitationId, WorkspaceId};
@@ -104,7 +104,8 @@ async fn create(
     });
     let created = created.await?;
     // Where no mail is sent, or it is lost, they see it when they sign in.
-    if let Ok(mailer) = app.mailer()
+    if !created.headers().contains_key(REPLAYED)
+        && let Ok(mailer) = app.mailer()
         && let Err(error) = mailer.send(mail)
     {
         tracing::warn!(error = error.one_line(), "an invitation was not mailed");
@@ -114,7 +115,7 @@ async fn create(
 
 /// What is mailed. Nothing in it was written by whoever invites, so that nobody's words are mailed in our name.
 fn invitation_mail(app: &App, email: &Email, slug: &str, role: Role) -> Mail {
-    let url = app.origin().url("/sign-in");
+    let url = app.origin().map_or_else(|_| "Stead".to_owned(), |origin| origin.url("/sign-in"));
     let what = match role {
         Role::Owner => format!("You are offered the workspace {slug}"),
         role => format!("You are invited to the workspace {slug}, as {role}"),
@@ -123,7 +124,12 @@ fn invitation_mail(app: &App, email: &Email, slug: &str, role: Role) -> Mail {
         "Hello,\n\n{what}, at {url}.\n\nSign in there with this mail address to accept or decline, within seven days. If you \
          know nobody there, do nothing.\n"
     );
-    Mail { to: email.as_str().to_owned(), subject: format!("Stead: the workspace {slug}"), text: Zeroizing::new(text) }
+    Mail {
+        to: email.as_str().to_owned(),
+        subject: format!("Stead: the workspace {slug}"),
+        text: Zeroizing::new(text),
+        is_urgent: false,
+    }
 }
 
 /// Takes an invitation back
@@ -197,11 +203,11 @@ async fn accept(
     Path(id): Path<InvitationId>,
 ) -> Result<Json<MemberView>, Problem> {
     caller.may(&app, Permission::AccountSelf, None).await?;
-    let person = caller.signed_in()?.person;
+    let (person, most) = (caller.signed_in()?.person, app.accounts().workspaces);
     let accepted = app.store().write(move |tx| {
         Box::pin(async move {
             let person = own_person(tx, person).await?;
-            let member = membership::accept(tx, id, &person, &caller.request).await?;
+            let member = membership::accept(tx, id, &person, most, &caller.request).await?;
             Ok(member.map(|member| MemberView::new(member, person)))
         })
     });

@@ -80,7 +80,9 @@ async fn change(
     let Change { role } = body.json()?;
     let changed = app.store().write(move |tx| {
         Box::pin(async move {
-            let Some(member) = membership::change(tx, id, person, role).await? else { return Ok(None) };
+            let Some(member) = membership::change(tx, id, person, role, &caller.principal).await? else {
+                return Ok(None);
+            };
             let entry = caller.entry("member.change", id.to_string()).detail("member", person.to_string());
             entry.detail("role", role.as_str()).append(tx).await?;
             let person = tx.person(person).await?.ok_or_else(|| Error::failed("a member is a person"))?;

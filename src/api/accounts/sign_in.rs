@@ -61,9 +61,10 @@ pub(super) async fn ask(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    app.limiter().sign_in(client(peer.ip(), &headers, &app.http().trusted_proxies))?;
     let email = Email::parse(&body.json::<Ask>()?.email)?;
+    app.limiter().sign_in(client(peer.ip(), &headers, &app.http().trusted_proxies), email.key())?;
     let mailer = app.mailer()?;
+    let origin = app.origin()?;
     let (to, settings) = (email.as_str().to_owned(), app.accounts().clone());
     let asked = app.store().write(move |tx| Box::pin(async move { sign_in::ask(tx, &email, &settings).await })).await?;
     let asked = asked.ok_or_else(|| {
@@ -74,13 +75,16 @@ pub(super) async fn ask(
     })?;
     if let Some(link) = asked.link {
         // Behind the `#`, which browsers send to nobody and no log has.
-        let link = Zeroizing::new(app.origin().url(&format!("/sign-in#{}", *link.word)));
+        let link = Zeroizing::new(origin.url(&format!("/sign-in#{}", *link.word)));
         let text = Zeroizing::new(format!(
             "Hello,\n\nto sign in to Stead, open this link in the browser that you asked with:\n\n{}\n\n\
              It works once, within ten minutes, in that browser only. If you did not ask for it, do nothing.\n",
             *link
         ));
-        mailer.send(Mail { to, subject: "Sign in to Stead".into(), text })?;
+        // An answer that told of a full queue would tell known addresses from others.
+        if let Err(error) = mailer.send(Mail { to, subject: "Sign in to Stead".into(), text, is_urgent: true }) {
+            tracing::error!(error = error.one_line(), "a link was not mailed");
+        }
     }
     let cookie = cookies::set(cookies::SIGN_IN, &asked.browser.word, KEPT);
     Ok((StatusCode::ACCEPTED, [(header::SET_COOKIE, cookie)], Json(Asked { expires_in: KEPT })).into_response())
@@ -129,7 +133,7 @@ pub(super) async fn confirm(
     };
     let browser = cookies::read(&headers, cookies::SIGN_IN).map(Zeroizing::new).ok_or_else(wrong)?;
     // A page of another site has no business with links of ours.
-    app.origin().check(&Method::POST, &headers)?;
+    app.origin()?.check(&Method::POST, &headers)?;
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.map(|agent| agent.chars().take(AGENT).collect::<String>());
     let settings = app.accounts().clone();

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::secrets::hand_over;
-use super::{Params, Platform, health, platform, playbooks, start, undeclared};
+use super::{Params, Platform, forget, health, platform, playbooks, start};
 use crate::ssh::NodeSession;
-use crate::store::{EnvelopeRecord, Node, SecretState};
+use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState};
 use crate::workflow::{Flow, OrRetry, Retry, Step, StepCx, StepError};
 use crate::{Error, Kind};
 
@@ -54,12 +54,7 @@ pub fn deliver() -> Flow<Platform> {
 pub fn remove() -> Flow<Platform> {
     Flow {
         kind: REMOVE,
-        steps: vec![
-            Box::new(start::Start),
-            Box::new(playbooks::Playbooks),
-            Box::new(undeclared::Undeclared),
-            Box::new(health::Health),
-        ],
+        steps: vec![Box::new(start::Start), Box::new(playbooks::Playbooks), Box::new(Remove), Box::new(health::Health)],
     }
 }
 
@@ -99,6 +94,34 @@ impl Step<Platform> for Deliver {
         hand_over(cx, &params, &node, record, envelope, &mut session).await?;
         cx.context().keep(node.id, cx.fence(), session);
         Ok(json!({"delivered": true}))
+    }
+
+    async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// Takes the value off the node, whether or not the record knows that it is there: a delivery may have died before it was written
+/// down.
+struct Remove;
+
+#[async_trait]
+impl Step<Platform> for Remove {
+    fn name(&self) -> &'static str {
+        "remove"
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        let Given { params, name, .. } = cx.params()?;
+        let node = platform::node_of(cx.store(), params.workspace).await?;
+        let record = cx.store().read().await?.secret(params.workspace, &name).await?;
+        let Some(mut record) = record.filter(SecretRecord::is_removed) else {
+            return Ok(json!({"removed": false, "because": "a newer value was given"}));
+        };
+        record.node_id = Some(node.id);
+        let version = record.version;
+        forget::take_away(cx, Some(&node), record, version, &params.actor).await?;
+        Ok(json!({"removed": true}))
     }
 
     async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {

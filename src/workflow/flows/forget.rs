@@ -91,7 +91,13 @@ pub(super) async fn take_away(
     cx.store()
         .write(move |tx| {
             Box::pin(async move {
-                tx.put_secret(&emptied).await?;
+                match tx.secret(emptied.workspace_id, &emptied.name).await? {
+                    // Given anew meanwhile: only that nobody holds it yet is to be written.
+                    Some(newer) if newer.version > forgotten => {
+                        tx.put_secret(&SecretRecord { node_id: None, ..newer }).await?;
+                    }
+                    _ => tx.put_secret(&emptied).await?,
+                }
                 let Some(node) = held_by else { return Ok(()) };
                 tx.acknowledge_envelope(node, &emptied.name, forgotten).await?;
                 Entry::new(actor, "secret.forget", node.to_string())

@@ -168,7 +168,7 @@ async fn send(
     cx.store()
         .write(move |tx| {
             Box::pin(async move {
-                put_sent(tx, row).await?;
+                put_sent(tx, row, false).await?;
                 tx.put_envelope(&waiting).await
             })
         })
@@ -186,6 +186,7 @@ pub(super) async fn hand_over(
     session: &mut NodeSession,
 ) -> Result<()> {
     let (name, version, holder) = (secret.name.clone(), secret.version, node.id);
+    let by_api = params.tier.is_some();
     let reply = session.request(Request::SecretPut { envelope: Box::new(envelope) }, &mut |_| {}).await?;
     let Reply::SecretStored { fingerprint: stored, .. } = reply else { return Err(out_of_turn(&reply)) };
     if stored != secret.fingerprint {
@@ -206,7 +207,7 @@ pub(super) async fn hand_over(
         .write(move |tx| {
             Box::pin(async move {
                 tx.acknowledge_envelope(holder, &secret.name, version).await?;
-                put_sent(tx, secret).await?;
+                put_sent(tx, secret, by_api).await?;
                 entry.append(tx).await
             })
         })
@@ -215,8 +216,11 @@ pub(super) async fn hand_over(
 
 /// Records what was sent. Where a newer value was set meanwhile, that one goes on waiting in the vault, and the rest tells
 /// of what the node holds.
-async fn put_sent(tx: &mut Tx, sent: SecretRecord) -> Result<()> {
+///
+/// One that came through the API knows its own value already: of what is recorded of it, only who holds the older one changes.
+async fn put_sent(tx: &mut Tx, sent: SecretRecord, by_api: bool) -> Result<()> {
     let record = match tx.secret(sent.workspace_id, &sent.name).await? {
+        Some(newer) if newer.version > sent.version && by_api => SecretRecord { node_id: sent.node_id, ..newer },
         Some(newer) if newer.version > sent.version => {
             SecretRecord { version: newer.version, state: SecretState::Vault, delivered_at: None, ..sent }
         }

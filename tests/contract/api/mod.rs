@@ -148,7 +148,7 @@ impl Api {
             http: http.clone(),
             limits,
             accounts: accounts.clone(),
-            origin: Origin::parse(&format!("http://{address}")).unwrap(),
+            origin: Some(Origin::parse(&format!("http://{address}")).unwrap()),
             mailer: Mailer::start(mail).unwrap().map(|(mailer, _)| mailer),
         };
         let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), settings);

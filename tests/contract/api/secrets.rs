@@ -118,5 +118,10 @@ async fn a_secret_is_removed_and_comes_back_newer(kind: Kind) {
     assert_eq!(list().await, json!([]));
     give(&api, &id, "API_KEY", VALUE).await;
     let back: Value = list().await;
-    assert_eq!((&back[0]["version"], back.as_array().unwrap().len()), (&json!(2), 1));
+    assert_eq!((&back[0]["version"], back.as_array().unwrap().len()), (&json!(3), 1));
+    // What is wrong with a value is not told in its own words.
+    let body = json!({"value": 1, "sk-planted-as-a-name": VALUE});
+    let wrong = api.json(ROOT, &format!("PUT /v1/workspaces/{id}/secrets/API_KEY"), "", &body).await;
+    assert_eq!(wrong.problem(), "invalid");
+    assert!(!wrong.body.contains("planted"), "{}", wrong.body);
 }
