@@ -11,7 +11,7 @@ use crate::Result;
 use crate::id::AuditId;
 use crate::store::{AuditHead, AuditPersonal, AuditRow, Store};
 
-const BATCH: u32 = 500;
+const BATCH: u32 = 2000;
 
 /// What verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

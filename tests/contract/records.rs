@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use stead::clock::{Clock, SystemClock};
-use stead::id::{FleetId, RevisionId, SecretId, WorkflowId};
+use stead::id::{FleetId, RevisionId, SecretId, WorkflowId, WorkspaceId};
 use stead::store::{
     BlobKey, Channel, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeState, SecretRecord, SecretState, StepRecord,
     StepState, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
@@ -24,6 +24,7 @@ both!(
     a_channel_points_at_one_build,
     a_workflow_is_written_only_under_its_latest_fence,
     a_reader_sees_one_state_while_others_write,
+    what_is_asked_together_is_answered_to_each_and_never_old,
 );
 
 #[tokio::test]
@@ -279,4 +280,46 @@ async fn a_reader_sees_one_state_while_others_write(kind: Kind) {
     world.with_node("acme").await;
     assert!(reader.nodes(Listed::All).await.unwrap().is_empty(), "as it was when reading began");
     assert_eq!(world.open_again().await.read().await.unwrap().nodes(Listed::All).await.unwrap().len(), 1);
+}
+
+async fn what_is_asked_together_is_answered_to_each_and_never_old(kind: Kind) {
+    let world = World::new(kind).await;
+    let mut there = Vec::new();
+    for number in 0..20 {
+        there.push(world.with_node(&format!("w{number}")).await);
+    }
+    let asked = (0..400_usize).map(|number| {
+        let (store, ours) = (world.store.clone(), there[number % 20].clone());
+        tokio::spawn(async move {
+            // Every third asks for what is not there.
+            if number % 3 == 0 {
+                assert_eq!(store.workspace_with_node(WorkspaceId::new()).await.unwrap(), None);
+                return;
+            }
+            let (workspace, node) = store.workspace_with_node(ours.0.id).await.unwrap().unwrap();
+            assert_eq!((workspace.slug, node.map(|node| node.mark)), (ours.0.slug, Some(ours.1.mark)));
+        })
+    });
+    for answered in asked.collect::<Vec<_>>() {
+        answered.await.unwrap();
+    }
+    // Whoever asks after a write is told of it, however many ask at the same time.
+    let noise = tokio::spawn({
+        let (store, id) = (world.store.clone(), there[1].0.id);
+        async move {
+            loop {
+                store.workspace_with_node(id).await.unwrap();
+            }
+        }
+    });
+    let mut workspace = there[0].0.clone();
+    for round in 0..30_u32 {
+        workspace.name = Some(format!("round {round}"));
+        let written = workspace.clone();
+        let write = world.store.write(move |tx| Box::pin(async move { tx.update_workspace(&written).await }));
+        write.await.unwrap();
+        let (seen, _) = world.store.workspace_with_node(workspace.id).await.unwrap().unwrap();
+        assert_eq!(seen.name, workspace.name);
+    }
+    noise.abort();
 }

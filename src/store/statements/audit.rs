@@ -48,16 +48,36 @@ impl Reader {
         actor: Option<&str>,
         limit: u32,
     ) -> Result<Vec<AuditRow>> {
-        all!(
-            self,
-            "reading the audit log",
-            "SELECT * FROM audit_entries WHERE ($1 IS NULL OR position < $1) AND ($2 IS NULL OR target = $2) \
-             AND ($3 IS NULL OR actor = $3) ORDER BY position DESC LIMIT $4",
-            before,
-            target,
-            actor,
-            i64::from(limit),
-        )
+        const DOING: &str = "reading the audit log";
+        let (before, limit) = (before.unwrap_or(i64::MAX), i64::from(limit));
+        // A statement for each index: one for all of them would look at every entry.
+        match (target, actor) {
+            (Some(target), _) => all!(
+                self,
+                DOING,
+                "SELECT * FROM audit_entries WHERE target = $1 AND position < $2 AND ($3 IS NULL OR actor = $3) \
+                 ORDER BY position DESC LIMIT $4",
+                target,
+                before,
+                actor,
+                limit,
+            ),
+            (None, Some(actor)) => all!(
+                self,
+                DOING,
+                "SELECT * FROM audit_entries WHERE actor = $1 AND position < $2 ORDER BY position DESC LIMIT $3",
+                actor,
+                before,
+                limit,
+            ),
+            (None, None) => all!(
+                self,
+                DOING,
+                "SELECT * FROM audit_entries WHERE position < $1 ORDER BY position DESC LIMIT $2",
+                before,
+                limit,
+            ),
+        }
     }
 
     /// At most `limit` entries that are not sealed yet, in the order of appending.

@@ -112,16 +112,44 @@ impl Reader {
                 i64::from(page.limit),
             );
         }
-        all!(
-            self,
-            "reading the workspaces",
-            "SELECT * FROM workspaces WHERE ($1 IS NULL OR id > $1) AND ($2 IS NULL OR state = $2) \
-             AND ($2 IS NOT NULL OR state <> 'gone') AND ($3 IS NULL OR lower(slug) = lower($3)) ORDER BY id LIMIT $4",
-            page.after,
-            page.state,
-            page.slug.as_deref(),
-            i64::from(page.limit),
-        )
+        let limit = i64::from(page.limit);
+        // A statement for each index: one for all of them would look at every workspace.
+        match (page.slug.as_deref(), page.state) {
+            // Not of those that are gone: of these, many may have had the slug.
+            (Some(slug), state) if state != Some(WorkspaceState::Gone) => all!(
+                self,
+                "reading the workspaces",
+                "SELECT * FROM workspaces WHERE lower(slug) = lower($1) AND state <> 'gone' AND ($2 IS NULL OR id > $2) \
+                 AND ($3 IS NULL OR state = $3) ORDER BY id LIMIT $4",
+                slug,
+                page.after,
+                state,
+                limit,
+            ),
+            (slug, Some(state)) => {
+                let first = page.after.unwrap_or(WorkspaceId::of_uuid(uuid::Uuid::nil()));
+                all!(
+                    self,
+                    "reading the workspaces",
+                    "SELECT * FROM workspaces WHERE state = $1 AND id > $2 AND ($3 IS NULL OR lower(slug) = lower($3)) \
+                     ORDER BY id LIMIT $4",
+                    state,
+                    first,
+                    slug,
+                    limit,
+                )
+            }
+            (_, None) => {
+                let first = page.after.unwrap_or(WorkspaceId::of_uuid(uuid::Uuid::nil()));
+                all!(
+                    self,
+                    "reading the workspaces",
+                    "SELECT * FROM workspaces WHERE id > $1 AND state <> 'gone' ORDER BY id LIMIT $2",
+                    first,
+                    limit,
+                )
+            }
+        }
     }
 }
 
