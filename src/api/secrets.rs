@@ -19,10 +19,10 @@ use super::{App, Problem};
 use crate::accounts::policy::Permission;
 use crate::fleet::ProviderKind;
 use crate::fleet::name::check_secret;
-use crate::id::{SecretId, WorkspaceId};
+use crate::id::WorkspaceId;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
-use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, SecretState, Tx, Workspace, WorkspaceState};
+use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace, WorkspaceState};
 use crate::workflow::flows::Params;
 use crate::workflow::flows::deliver::{self, Given};
 use crate::{Error, Result};
@@ -117,21 +117,7 @@ async fn put(
             let sealed = seal(&value, &destination, &platform.keys)?;
             drop(value);
             let now = tx.now();
-            let secret = SecretRecord {
-                id: before.as_ref().map_or_else(SecretId::new, |before| before.id),
-                workspace_id: id,
-                name: name.clone(),
-                version,
-                fingerprint: sealed.fingerprint,
-                masked_tail: sealed.masked_tail,
-                salt: hex::encode(sealed.salt),
-                state: SecretState::Vault,
-                // Until it acknowledges the new value, the node holds the one before.
-                node_id: before.as_ref().and_then(|before| before.node_id),
-                delivered_at: None,
-                created_at: before.map_or(now, |before| before.created_at),
-                updated_at: now,
-            };
+            let secret = sealed.record(&destination, before, now);
             tx.put_secret(&secret).await?;
             // Older values are of no use to anybody.
             tx.acknowledge_envelope(node.id, &name, version).await?;

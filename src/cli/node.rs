@@ -48,17 +48,26 @@ pub(super) struct LogsArgs {
 /// # Errors
 /// Fails where a workspace has no node, or its provider cannot be asked.
 pub(super) async fn run(command: &Node, env: &Env) -> Result<()> {
-    // It may be about a store that no files belong to.
-    if let Node::Sweep(args) = command {
-        return super::node_sweep::run(args, env).await;
-    }
-    let place = env.place()?;
-    let store = env.store(&place).await?;
+    let read = async || {
+        let place = env.place()?;
+        let store = env.store(&place).await?;
+        Ok::<_, Error>((place, store))
+    };
     match command {
-        Node::List(ListArgs {}) => list(env, &place, &store).await,
-        Node::Show(args) => show(args, env, &place, &store).await,
-        Node::Logs(args) => logs(args, env, &place, &store).await,
-        Node::Sweep(_) => Ok(()),
+        Node::List(ListArgs {}) => {
+            let (place, store) = read().await?;
+            list(env, &place, &store).await
+        }
+        Node::Show(args) => {
+            let (place, store) = read().await?;
+            show(args, env, &place, &store).await
+        }
+        Node::Logs(args) => {
+            let (place, store) = read().await?;
+            logs(args, env, &place, &store).await
+        }
+        // It may be about a store that no files belong to.
+        Node::Sweep(args) => super::node_sweep::run(args, env).await,
     }
 }
 

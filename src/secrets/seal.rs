@@ -3,8 +3,10 @@
 use age::x25519::Recipient;
 
 use super::keys::FleetKeys;
-use crate::id::{FleetId, NodeId, WorkspaceId};
+use crate::clock::Timestamp;
+use crate::id::{FleetId, NodeId, SecretId, WorkspaceId};
 use crate::redact::Secret;
+use crate::store::{SecretRecord, SecretState};
 use crate::wire::envelope::{Envelope, MAX_VALUE, Payload, check_name};
 use crate::wire::fingerprint::{SALT_LEN, fingerprint, masked_tail};
 use crate::{Error, Result};
@@ -37,6 +39,27 @@ pub struct Sealed {
     pub masked_tail: Option<String>,
     /// The fingerprint's salt.
     pub salt: [u8; SALT_LEN],
+}
+
+impl Sealed {
+    /// The record of a value that waits for its node. `before` is that of the value before, which the node holds until it
+    /// acknowledges this one.
+    pub fn record(&self, destination: &Destination<'_>, before: Option<SecretRecord>, now: Timestamp) -> SecretRecord {
+        SecretRecord {
+            id: before.as_ref().map_or_else(SecretId::new, |before| before.id),
+            workspace_id: destination.workspace,
+            name: destination.name.to_owned(),
+            version: destination.version,
+            fingerprint: self.fingerprint.clone(),
+            masked_tail: self.masked_tail.clone(),
+            salt: hex::encode(self.salt),
+            state: SecretState::Vault,
+            node_id: before.as_ref().and_then(|before| before.node_id),
+            delivered_at: None,
+            created_at: before.map_or(now, |before| before.created_at),
+            updated_at: now,
+        }
+    }
 }
 
 /// Seals a value.

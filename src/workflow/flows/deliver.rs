@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub use super::secrets::TIME_TO_LIVE;
 use super::secrets::hand_over;
 use super::{Params, Platform, forget, health, platform, playbooks, start};
 use crate::ssh::NodeSession;
@@ -20,8 +21,6 @@ use crate::{Error, Kind};
 pub const DELIVER: &str = "deliver-secret";
 /// The flow that takes one away.
 pub const REMOVE: &str = "remove-secret";
-/// How long the ciphertext waits for its node, in seconds.
-pub const TIME_TO_LIVE: i64 = 3600;
 /// How long the node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 

@@ -7,9 +7,8 @@ use async_trait::async_trait;
 use super::declared::Declared;
 use super::{Params, Platform, platform};
 use crate::audit::Entry;
-use crate::id::SecretId;
 use crate::redact::Secret;
-use crate::secrets::seal::{Destination, Sealed, seal};
+use crate::secrets::seal::{Destination, seal};
 use crate::ssh::NodeSession;
 use crate::ssh::session::out_of_turn;
 use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState, Tx};
@@ -21,7 +20,7 @@ use crate::{Error, Result};
 /// How long the node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long signed ciphertext waits for a node that does not acknowledge it, in seconds.
-const TIME_TO_LIVE: i64 = 3600;
+pub const TIME_TO_LIVE: i64 = 3600;
 
 /// How often a delivery is begun anew because a newer value was set meanwhile.
 const ROUNDS: usize = 8;
@@ -140,29 +139,16 @@ async fn send(
     let version = record.as_ref().map_or(1, |record| record.version);
     let destination =
         Destination { fleet: &platform.fleet_id, workspace: params.workspace, node: node.id, recipient, name, version };
-    let Sealed { envelope, fingerprint, masked_tail, salt } = seal(value, &destination, &platform.keys)?;
+    let sealed = seal(value, &destination, &platform.keys)?;
     let now = cx.store().clock().now();
+    let secret = sealed.record(&destination, record, now);
+    let envelope = sealed.envelope;
     let waiting = EnvelopeRecord {
         node_id: node.id,
         name: name.to_owned(),
         version,
         envelope: envelope.clone(),
         expires_at: now + chrono::TimeDelta::seconds(TIME_TO_LIVE),
-    };
-    let secret = SecretRecord {
-        id: record.as_ref().map_or_else(SecretId::new, |record| record.id),
-        workspace_id: params.workspace,
-        name: name.to_owned(),
-        version,
-        fingerprint: fingerprint.clone(),
-        masked_tail,
-        salt: hex::encode(salt),
-        state: SecretState::Vault,
-        // Until it acknowledges the new value, the node holds the one before.
-        node_id: record.as_ref().and_then(|record| record.node_id),
-        delivered_at: None,
-        created_at: record.map_or(now, |record| record.created_at),
-        updated_at: now,
     };
     let row = secret.clone();
     cx.store()
