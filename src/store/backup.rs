@@ -213,6 +213,8 @@ fn unpack(file: &Utf8Path, dir: &Utf8Path) -> Result<Manifest> {
             return Err(damaged(format!("{name} does not have the checksum that the manifest names")));
         }
     }
+    // The archive ends before the compressed stream does: only its last bytes hold the checksum over the whole.
+    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(unreadable)?;
     match missing.keys().next() {
         Some(name) => Err(damaged(format!("the backup is cut short: {name} is missing"))),
         None => Ok(manifest),
