@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use hmac::{Hmac, Mac};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::canonical::canonical;
+use super::canonical::{Part, object};
 use crate::id::AuditId;
 use crate::store::{AuditPersonal, AuditRow, Tx};
 use crate::{Error, Result};
@@ -116,21 +116,23 @@ pub(super) fn commitment(salt: &str, field: &str, value: &str) -> Result<String>
 
 /// SHA-256 of the previous hash (in hexadecimal) and the entry's canonical JSON, in hexadecimal.
 pub(super) fn hash(row: &AuditRow, seq: i64, prev: &str) -> Result<String> {
-    let entry = json!({
-        "version": row.version,
-        "seq": seq,
-        "id": row.id,
-        "at": row.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
-        "actor": row.actor,
-        "action": row.action,
-        "target": row.target,
-        "outcome": row.outcome,
-        "request_id": row.request_id,
-        "details": row.details,
-        "personal": row.personal,
-    });
+    let at = row.at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    // In the order of their names.
+    let entry = object([
+        ("action", Part::Text(Some(&row.action))),
+        ("actor", Part::Text(Some(&row.actor))),
+        ("at", Part::Text(Some(&at))),
+        ("details", Part::Value(&row.details)),
+        ("id", Part::Text(Some(&row.id.to_string()))),
+        ("outcome", Part::Text(Some(&row.outcome))),
+        ("personal", Part::Texts(&row.personal)),
+        ("request_id", Part::Text(row.request_id.as_deref())),
+        ("seq", Part::Number(seq)),
+        ("target", Part::Text(Some(&row.target))),
+        ("version", Part::Number(row.version.into())),
+    ])?;
     let mut hasher = Sha256::new();
     hasher.update(prev.as_bytes());
-    hasher.update(canonical(&entry)?.as_bytes());
+    hasher.update(entry.as_bytes());
     Ok(hex::encode(hasher.finalize()))
 }

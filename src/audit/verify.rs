@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::entry::{commitment, hash};
 use super::{Checkpoint, VERSION};
-use crate::Result;
 use crate::id::AuditId;
-use crate::store::{AuditHead, AuditPersonal, AuditRow, Store};
+use crate::store::{AuditHead, AuditPersonal, AuditRow, Reader, Store};
+use crate::{Error, Result};
 
 const BATCH: u32 = 2000;
 
@@ -97,24 +97,18 @@ pub async fn verify_against(store: &Store, checkpoints: &BTreeMap<i64, Checkpoin
     let unsealed = reader.audit_unsealed_count().await?;
     let mut head = AuditHead { seq: 0, hash: String::new() };
     let report = |verified, broken| Report { verified, unsealed, head: recorded.clone(), broken };
-    loop {
-        let rows = reader.audit_chain(head.seq, BATCH).await?;
-        let Some(last) = rows.last().and_then(|row| row.seq) else { break };
-        let mut personal: HashMap<AuditId, Vec<AuditPersonal>> = HashMap::new();
-        for datum in reader.audit_personal_between(head.seq, last).await? {
-            personal.entry(datum.entry_id).or_default().push(datum);
+    let mut batch = Batch::read(&mut reader, 0).await?;
+    while let Some(last) = batch.last() {
+        let vouched: BTreeMap<i64, String> =
+            checkpoints.range(head.seq + 1..=last).map(|(seq, checkpoint)| (*seq, checkpoint.hash.clone())).collect();
+        // The next one is read while this one is hashed.
+        let walking = tokio::task::spawn_blocking(move || batch.walk(head, &vouched));
+        let (next, walked) = tokio::join!(Batch::read(&mut reader, last), walking);
+        let (end, broken) = walked.map_err(|error| Error::failed("a background task").because(error))?;
+        if broken.is_some() {
+            return Ok(report(end.seq, broken));
         }
-        for row in &rows {
-            if let Some(broken) = check(row, &head, personal.get(&row.id).map(Vec::as_slice).unwrap_or_default()) {
-                return Ok(report(head.seq, Some(broken)));
-            }
-            let next = AuditHead { seq: head.seq + 1, hash: row.hash.clone().unwrap_or_default() };
-            if checkpoints.get(&next.seq).is_some_and(|checkpoint| checkpoint.hash != next.hash) {
-                let broken = Break { seq: next.seq, id: Some(row.id), fault: Fault::Checkpoint };
-                return Ok(report(head.seq, Some(broken)));
-            }
-            head = next;
-        }
+        (head, batch) = (end, next?);
     }
     let vouched = checkpoints.last_key_value().map_or(0, |(seq, _)| *seq);
     let broken = match &recorded {
@@ -125,6 +119,47 @@ pub async fn verify_against(store: &Store, checkpoints: &BTreeMap<i64, Checkpoin
         _ => None,
     };
     Ok(report(head.seq, broken))
+}
+
+/// So many entries in the chain's order, with the personal data that lie apart from them.
+struct Batch {
+    rows: Vec<AuditRow>,
+    personal: HashMap<AuditId, Vec<AuditPersonal>>,
+}
+
+impl Batch {
+    async fn read(reader: &mut Reader, after: i64) -> Result<Self> {
+        let rows = reader.audit_chain(after, BATCH).await?;
+        let mut personal: HashMap<AuditId, Vec<AuditPersonal>> = HashMap::new();
+        if let Some(last) = rows.last().and_then(|row| row.seq) {
+            for datum in reader.audit_personal_between(after, last).await? {
+                personal.entry(datum.entry_id).or_default().push(datum);
+            }
+        }
+        Ok(Self { rows, personal })
+    }
+
+    /// The place of the last one.
+    fn last(&self) -> Option<i64> {
+        self.rows.last()?.seq
+    }
+
+    /// How far the chain that goes on from `head` holds, and the first break; `vouched` has the hashes of checkpoints.
+    fn walk(&self, mut head: AuditHead, vouched: &BTreeMap<i64, String>) -> (AuditHead, Option<Break>) {
+        for row in &self.rows {
+            let personal = self.personal.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+            if let Some(broken) = check(row, &head, personal) {
+                return (head, Some(broken));
+            }
+            let next = AuditHead { seq: head.seq + 1, hash: row.hash.clone().unwrap_or_default() };
+            if vouched.get(&next.seq).is_some_and(|hash| *hash != next.hash) {
+                let broken = Break { seq: next.seq, id: Some(row.id), fault: Fault::Checkpoint };
+                return (head, Some(broken));
+            }
+            head = next;
+        }
+        (head, None)
+    }
 }
 
 fn check(row: &AuditRow, head: &AuditHead, personal: &[AuditPersonal]) -> Option<Break> {
