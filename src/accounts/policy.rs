@@ -202,6 +202,7 @@ pub fn covers(scope: &str, permission: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accounts::session::Means;
     use crate::accounts::{Grant, SignedInAs};
     use crate::id::{PersonId, SessionId};
 
@@ -239,7 +240,8 @@ mod tests {
             expires_at: None,
             signed_in,
         };
-        let person = nobody(Some(SignedInAs { person: PersonId::new(), session: SessionId::new() }));
+        let person =
+            nobody(Some(SignedInAs { person: PersonId::new(), session: SessionId::new(), means: Means::Browser }));
         let may = |principal: &Principal, permission| decide(principal, permission, None) == Decision::Allowed;
         assert!(may(&person, Permission::AccountSelf) && may(&person, Permission::WorkspaceCreate));
         assert!(!may(&person, Permission::PersonRead) && !may(&nobody(None), Permission::WorkspaceCreate));

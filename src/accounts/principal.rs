@@ -1,5 +1,6 @@
 //! Who acts.
 
+use super::session::Means;
 use crate::clock::Timestamp;
 use crate::id::{PersonId, SessionId, WorkspaceId};
 use crate::store::Role;
@@ -14,13 +15,15 @@ pub struct Grant {
     pub workspace: Option<WorkspaceId>,
 }
 
-/// A person, by the browser that they are signed in with.
+/// A person, by the browser or program that they are signed in with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignedInAs {
     /// Who.
     pub person: PersonId,
     /// Where.
     pub session: SessionId,
+    /// By what.
+    pub means: Means,
 }
 
 /// Who acts, with what they were granted.

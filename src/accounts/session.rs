@@ -1,4 +1,4 @@
-//! Sessions: browsers that are signed in.
+//! Sessions: browsers and programs that are signed in.
 
 use chrono::TimeDelta;
 
@@ -10,17 +10,41 @@ use crate::config::control::Accounts;
 use crate::id::{PersonId, SessionId};
 use crate::store::{Session, Store, Tx};
 
-/// Records a session; its cookie is in the answer, and nowhere else.
+/// What programs' words begin with, so that they are known from browsers' cookies, and from tokens.
+const PROGRAM: &str = "stead_login_";
+
+/// By what somebody is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// A browser, by its cookie.
+    Browser,
+    /// A program, by a token of its own.
+    Program,
+}
+
+impl Means {
+    /// By what a word signs in.
+    pub fn of(word: &[u8]) -> Self {
+        if word.starts_with(PROGRAM.as_bytes()) { Self::Program } else { Self::Browser }
+    }
+}
+
+/// Records a session; its word is in the answer, and nowhere else.
 pub(super) async fn begin(
     tx: &mut Tx,
     person: PersonId,
+    means: Means,
     agent: Option<String>,
     settings: &Accounts,
 ) -> Result<(Session, Minted)> {
-    let (now, cookie) = (tx.now(), Minted::new("")?);
+    let prefix = match means {
+        Means::Browser => "",
+        Means::Program => PROGRAM,
+    };
+    let (now, word) = (tx.now(), Minted::new(prefix)?);
     let session = Session {
         id: SessionId::new(),
-        hash: cookie.hash.clone(),
+        hash: word.hash.clone(),
         person_id: person,
         agent,
         created_at: now,
@@ -29,7 +53,7 @@ pub(super) async fn begin(
         ended_at: None,
     };
     tx.insert_session(&session, now - TimeDelta::days(1)).await?;
-    Ok((session, cookie))
+    Ok((session, word))
 }
 
 /// The moment since which a session must have been used, to be one.
@@ -41,9 +65,9 @@ pub fn idle_since(now: Timestamp, settings: &Accounts) -> Timestamp {
 ///
 /// # Errors
 /// Fails where the store does.
-pub async fn find(store: &Store, cookie: &[u8], settings: &Accounts) -> Result<Option<Principal>> {
+pub async fn find(store: &Store, word: &[u8], settings: &Accounts) -> Result<Option<Principal>> {
     let mut reader = store.read().await?;
-    let Some(session) = reader.session_by_hash(&hash(cookie)).await? else { return Ok(None) };
+    let Some(session) = reader.session_by_hash(&hash(word)).await? else { return Ok(None) };
     let now = store.clock().now();
     let is_over = session.ended_at.is_some() || session.expires_at <= now;
     if is_over || session.used_at <= idle_since(now, settings) {
@@ -65,6 +89,6 @@ pub async fn find(store: &Store, cookie: &[u8], settings: &Accounts) -> Result<O
         grants: platform.into_iter().chain(within).collect(),
         scopes: Vec::new(),
         expires_at: None,
-        signed_in: Some(super::SignedInAs { person: person.id, session: session.id }),
+        signed_in: Some(super::SignedInAs { person: person.id, session: session.id, means: Means::of(word) }),
     }))
 }

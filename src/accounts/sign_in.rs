@@ -7,8 +7,9 @@
 
 use chrono::TimeDelta;
 
+use super::Email;
 use super::minted::{Minted, hash};
-use super::{Email, session};
+use super::session::{self, Means};
 use crate::audit::Entry;
 use crate::clock::Timestamp;
 use crate::config::control::Accounts;
@@ -72,8 +73,8 @@ pub struct SignedIn {
     pub person: Person,
     /// Where.
     pub session: Session,
-    /// The session's cookie.
-    pub cookie: Minted,
+    /// What shows that one has it: a browser's cookie, a program's token.
+    pub word: Minted,
 }
 
 /// Uses a link up, from the browser that holds `browser`. `agent` is what the browser calls itself, `request` the request's
@@ -102,10 +103,10 @@ pub async fn confirm(
     };
     tx.update_person(&person).await?;
     let person = tx.person(person.id).await?.ok_or_else(|| Error::failed("the person was just written"))?;
-    let (session, cookie) = session::begin(tx, person.id, agent, settings).await?;
+    let (session, word) = session::begin(tx, person.id, Means::Browser, agent, settings).await?;
     let entry = Entry::new(format!("person:{}", person.id), "session.begin", person.id.to_string());
     entry.detail("session", session.id.to_string()).request(request).append(tx).await?;
-    Ok(Some(SignedIn { person, session, cookie }))
+    Ok(Some(SignedIn { person, session, word }))
 }
 
 async fn sign_up(tx: &mut Tx, link: &SignIn, now: Timestamp, request: &str) -> Result<Person> {

@@ -11,7 +11,8 @@ use super::accounts::cookies;
 use super::guard::RequestId;
 use super::{App, Problem};
 use crate::accounts::policy::{self, Decision, Permission};
-use crate::accounts::{self, Principal, SignedInAs, session};
+use crate::accounts::session::{self, Means};
+use crate::accounts::{self, Principal, SignedInAs};
 use crate::audit::Entry;
 use crate::id::WorkspaceId;
 use crate::{Kind, Result};
@@ -46,7 +47,13 @@ async fn identify(app: &App, method: &Method, headers: &HeaderMap, request: &str
                 );
             };
             app.origin()?.check(method, headers)?;
-            let Some(person) = session::find(app.store(), cookie.as_bytes(), app.accounts()).await? else {
+            // What a program was given is no cookie: a browser vouches for whoever sits before it.
+            let word = Some(cookie.as_bytes()).filter(|word| Means::of(word) == Means::Browser);
+            let found = match word {
+                Some(word) => session::find(app.store(), word, app.accounts()).await?,
+                None => None,
+            };
+            let Some(person) = found else {
                 // Browsers send what they have; that it has ended is no attempt at anything.
                 let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "the session has ended");
                 return Err(problem.hint("sign in again, at /sign-in"));
@@ -54,6 +61,9 @@ async fn identify(app: &App, method: &Method, headers: &HeaderMap, request: &str
             Some(person)
         }
         Some(Some(token)) if app.root().matches(token) => Some(Principal::root()),
+        Some(Some(token)) if Means::of(token) == Means::Program => {
+            session::find(app.store(), token, app.accounts()).await?
+        }
         Some(Some(token)) => accounts::find(app.store(), token).await?,
         Some(None) => None,
     };

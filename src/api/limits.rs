@@ -51,6 +51,11 @@ impl Limiter {
         count_key(&self.links, (network(address), email.to_owned()))
     }
 
+    /// Counts a program that wants to sign in.
+    pub(super) fn login(&self, address: IpAddr) -> Result<(), Problem> {
+        count(&self.sign_ins, address)
+    }
+
     /// Counts a request of a caller.
     pub(super) fn caller(&self, actor: &str) -> Result<(), Problem> {
         count_key(&self.by_caller, actor.to_owned())

@@ -60,7 +60,7 @@ pub use image::{Channel, Image};
 pub use lock::{FleetLock, LockHolder};
 pub use member::{Invitation, InvitationState, Member};
 pub use node::{Node, NodeState};
-pub use person::{Person, Session, SignIn};
+pub use person::{Login, Person, Session, SignIn};
 pub use reader::Reader;
 pub use revision::Revision;
 pub use secret::{EnvelopeRecord, SecretRecord, SecretState};

@@ -47,16 +47,39 @@ pub struct SignIn {
     pub consumed_at: Option<Timestamp>,
 }
 
-/// A browser that is signed in, without its cookie.
+/// A program that wants to act for somebody, without what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Login {
+    /// The SHA-256 of what the program holds, in hexadecimal.
+    pub hash: String,
+    /// What people type.
+    pub code: String,
+    /// What the program calls itself.
+    pub agent: Option<String>,
+    /// When it asked.
+    pub created_at: Timestamp,
+    /// When the code ends.
+    pub expires_at: Timestamp,
+    /// Who has decided.
+    pub person_id: Option<PersonId>,
+    /// What: whether the program may act for them.
+    pub allowed: bool,
+    /// When.
+    pub decided_at: Option<Timestamp>,
+    /// When the program came for its session.
+    pub claimed_at: Option<Timestamp>,
+}
+
+/// A browser or a program that is signed in, without its word.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
-    /// The SHA-256 of the cookie, in hexadecimal.
+    /// The SHA-256 of the cookie, or of a program's token, in hexadecimal.
     pub hash: String,
     /// Who is signed in.
     pub person_id: PersonId,
-    /// What the browser calls itself.
+    /// What the browser or program calls itself.
     pub agent: Option<String>,
     /// When it was signed in.
     pub created_at: Timestamp,

@@ -2,6 +2,7 @@
 
 pub(super) mod cookies;
 mod invitations;
+pub mod logins;
 mod me;
 mod members;
 pub(super) mod origin;
@@ -25,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(me::show, me::change))
         .merge(sessions::routes())
+        .merge(logins::routes())
         .merge(people::routes())
         .merge(members::routes())
         .merge(invitations::routes())
@@ -35,6 +37,7 @@ pub(super) fn open_routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(sign_in::ask))
         .routes(routes!(sign_in::confirm))
+        .merge(logins::open_routes())
         .route("/sign-in", get(page::sign_in))
 }
 

@@ -140,11 +140,11 @@ pub(super) async fn confirm(
     let confirmed = app.store().write(move |tx| {
         Box::pin(async move { sign_in::confirm(tx, &link, &browser, agent, &settings, &request).await })
     });
-    let SignedIn { person, session, cookie } = confirmed.await?.ok_or_else(wrong)?;
+    let SignedIn { person, session, word } = confirmed.await?.ok_or_else(wrong)?;
     let lasts = (session.expires_at - session.created_at).num_seconds();
     let view = SignedInView { session_id: session.id, person: PersonView::from(person) };
     let mut response = (StatusCode::CREATED, Json(view)).into_response();
-    response.headers_mut().append(header::SET_COOKIE, cookies::set(cookies::SESSION, &cookie.word, lasts));
+    response.headers_mut().append(header::SET_COOKIE, cookies::set(cookies::SESSION, &word.word, lasts));
     response.headers_mut().append(header::SET_COOKIE, cookies::unset(cookies::SIGN_IN));
     Ok(response)
 }

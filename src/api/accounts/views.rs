@@ -46,13 +46,13 @@ impl From<Person> for PersonView {
     }
 }
 
-/// A browser that is signed in.
+/// A browser or a program that is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// Its id.
     #[schema(value_type = String, example = "sn_01jd8x1s3ve5fs9v2t5g7qk0mz")]
     pub id: SessionId,
-    /// What the browser calls itself.
+    /// What it calls itself.
     pub agent: Option<String>,
     /// Whether it is the one that asks.
     pub current: bool,

@@ -45,7 +45,38 @@ const inside = async () => {
   }
   for (const { slug, role } of me.workspaces) item(part("workspaces"), `${slug}: ${role}`);
   show("inside");
+  const code = localStorage.getItem(CODE);
+  if (code) {
+    localStorage.removeItem(CODE);
+    part("code").value = code;
+    part("program").requestSubmit();
+  }
 };
+
+// A program's code, from the address that it showed. Kept until one is signed in, also by a link that opens elsewhere.
+const CODE = "code";
+const given = new URLSearchParams(location.search).get(CODE);
+if (given) {
+  localStorage.setItem(CODE, given);
+  history.replaceState(null, "", location.pathname + location.hash);
+}
+
+const decide = (how, told) => async () => {
+  await call("POST", `/v1/logins/${encodeURIComponent(part("code").value)}/${how}`);
+  part("asks").hidden = true;
+  part("code").value = "";
+  say(told);
+};
+
+on(part("program"), "submit", async () => {
+  part("asks").hidden = true;
+  const { code, agent } = await call("GET", `/v1/logins/${encodeURIComponent(part("code").value)}`);
+  part("who").textContent = `${agent || "A program"} asks to act for you, with all that you may do. Let it only if you have just begun this yourself, and it shows ${code}.`;
+  part("asks").hidden = false;
+});
+
+on(part("allow"), "click", decide("allow", "The program goes on by itself now."));
+on(part("deny"), "click", decide("deny", "The program was turned away."));
 
 on(part("ask"), "submit", async () => {
   await call("POST", "/v1/sign-ins", { email: part("email").value });

@@ -112,6 +112,7 @@ mod audit;
 mod count;
 mod idempotency;
 mod image;
+mod login;
 mod member;
 mod node;
 mod person;

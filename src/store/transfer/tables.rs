@@ -25,7 +25,7 @@ use Holds::{Flag, Id, Json, Number, Text, Time};
 /// Tables that say who does what just now, which says nothing elsewhere; and who is signed in: what a backup brings back, its
 /// reader could have ended long ago.
 #[cfg(test)]
-pub(super) const LEFT_BEHIND: [&str; 5] = ["idempotency", "leases", "sessions", "sign_ins", "workers"];
+pub(super) const LEFT_BEHIND: [&str; 6] = ["idempotency", "leases", "logins", "sessions", "sign_ins", "workers"];
 
 /// Which setting is not carried over: PostgreSQL has a sequence for it.
 pub(super) const FENCE: &str = "fence";

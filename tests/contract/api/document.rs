@@ -133,6 +133,7 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
             Some("nodes") => path.replace("{id}", "nd_00000000000000000000000000"),
             Some("people") => path.replace("{id}", "pe_00000000000000000000000000"),
             Some("sessions") => path.replace("{id}", "sn_00000000000000000000000000"),
+            Some("logins") => path.replace("{code}", "BCDF-GHJK"),
             Some("invitations") => path.replace("{id}", "iv_00000000000000000000000000"),
             _ => path.replace("{id}", "tk_00000000000000000000000000"),
         };

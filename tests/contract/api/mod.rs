@@ -3,6 +3,7 @@
 mod accounts;
 mod document;
 mod guard;
+mod logins;
 mod outage;
 mod schemathesis;
 mod secrets;
@@ -229,7 +230,7 @@ impl Api {
                 Ok(signed_in)
             })
         });
-        browser(&signed_in.await.unwrap().cookie.word)
+        browser(&signed_in.await.unwrap().word.word)
     }
 
     /// Writes down that a worker lives; nobody works.
