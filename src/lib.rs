@@ -75,9 +75,11 @@ pub mod workflow;
 #[cfg(feature = "control")]
 pub mod accounts;
 
-// Storey 11: the API.
+// Storey 11: the API, and its client.
 #[cfg(feature = "control")]
 pub mod api;
+#[cfg(feature = "control")]
+pub mod client;
 
 // Storey 12: the operators' command.
 #[cfg(feature = "control")]

@@ -17,6 +17,9 @@ use stead::id::SecretId;
 use stead::secrets::vault::Vault;
 use stead::store::{FleetLock, ManagedBy, Node, SecretRecord, SecretState, Store, Workspace};
 
+#[path = "cli/modes.rs"]
+mod modes;
+
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases/cli");
 const NOBODY: u32 = 65534;
 

@@ -2,6 +2,7 @@
 //!
 //! | permission | platform | workspace | anybody who is signed in |
 //! | --- | --- | --- | --- |
+//! | `fleet.read` | operator, support | owner, admin, member, billing | yes |
 //! | `workspace.read` | operator, support | owner, admin, member, billing | |
 //! | `workspace.create` | operator | | yes |
 //! | `workspace.change` | operator | owner, admin | |
@@ -30,6 +31,8 @@ use crate::store::Role;
 /// Something that may be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
+    /// See which fleet this is, and its tiers.
+    FleetRead,
     /// See a workspace.
     WorkspaceRead,
     /// Make a workspace.
@@ -76,7 +79,8 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
+        Self::FleetRead,
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
         Self::WorkspaceChange,
@@ -102,6 +106,7 @@ impl Permission {
     /// Its name, in scopes and in the API's document.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::FleetRead => "fleet.read",
             Self::WorkspaceRead => "workspace.read",
             Self::WorkspaceCreate => "workspace.create",
             Self::WorkspaceChange => "workspace.change",
@@ -128,6 +133,7 @@ impl Permission {
     /// The roles in the platform, and those in the workspace concerned, that have it.
     pub const fn roles(self) -> (&'static [Role], &'static [Role]) {
         match self {
+            Self::FleetRead => (&[Operator, Support], &[Owner, Admin, Member, Billing]),
             Self::WorkspaceRead => (&[Operator, Support], &[Owner, Admin, Member, Billing]),
             Self::WorkspaceCreate => (&[Operator], &[]),
             Self::WorkspaceChange => (&[Operator], &[Owner, Admin]),
@@ -153,7 +159,7 @@ impl Permission {
 
     /// Whether everybody who is signed in has it, whatever they are.
     pub const fn is_everybodys(self) -> bool {
-        matches!(self, Self::WorkspaceCreate | Self::AccountSelf)
+        matches!(self, Self::FleetRead | Self::WorkspaceCreate | Self::AccountSelf)
     }
 }
 

@@ -5,7 +5,7 @@ use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, accounts, health, nodes, record, secrets, tokens, workflows, workspaces};
+use super::{App, accounts, fleet, health, nodes, record, secrets, tokens, workflows, workspaces};
 use crate::api::accounts::cookies::SESSION;
 
 #[derive(utoipa::OpenApi)]
@@ -45,6 +45,7 @@ impl Modify for Callers {
 /// The routes with their description.
 pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
     let v1 = OpenApiRouter::new()
+        .merge(fleet::routes())
         .merge(workspaces::routes())
         .merge(nodes::routes())
         .merge(secrets::routes())

@@ -10,6 +10,7 @@ mod caller;
 mod conditional;
 mod document;
 mod extract;
+pub mod fleet;
 mod guard;
 mod health;
 mod limits;

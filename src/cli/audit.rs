@@ -9,8 +9,8 @@ use super::control::ControlArgs;
 use super::env::Env;
 use super::printer::table;
 use super::text::time;
+use crate::api::views::EntryView;
 use crate::audit::{self, checkpoint};
-use crate::store::{AuditRow, Listed, Reader};
 use crate::{Error, Result};
 
 /// Shows the audit log, and checks that nobody has changed it
@@ -55,19 +55,7 @@ pub(super) async fn run(command: &Audit, env: &Env) -> Result<()> {
 }
 
 async fn show(args: &ShowArgs, env: &Env) -> Result<()> {
-    let store = env.store(&env.place()?).await?;
-    let mut rows = Vec::new();
-    match &args.target {
-        None => rows = audit::list(&store, None, args.limit).await?,
-        Some(target) => {
-            let targets = targets(&mut store.read().await?, target).await?;
-            for target in &targets {
-                rows.extend(audit::list(&store, Some(target), args.limit).await?);
-            }
-            rows.sort_by_key(|row| row.position);
-            rows.drain(..rows.len().saturating_sub(args.limit as usize));
-        }
-    }
+    let rows = env.plane().await?.entries(args.target.as_deref(), args.limit).await?;
     if rows.is_empty() {
         env.printer.say("There are no such entries.");
         return env.printer.data(&rows, "");
@@ -76,18 +64,7 @@ async fn show(args: &ShowArgs, env: &Env) -> Result<()> {
     env.printer.data(&rows, table(&["WHEN (UTC)", "WHO", "WHAT", "TO WHAT", "OUTCOME", "DETAILS"], &cells))
 }
 
-/// What a word on the command line stands for: a slug stands for its workspaces, live and gone, and for their nodes.
-async fn targets(reader: &mut Reader, word: &str) -> Result<Vec<String>> {
-    let mut targets = vec![word.to_owned(), format!("workspace/{word}")];
-    let nodes = reader.nodes(Listed::All).await?;
-    for workspace in reader.workspaces(Listed::All).await?.into_iter().filter(|workspace| workspace.slug == word) {
-        targets.push(workspace.id.to_string());
-        targets.extend(nodes.iter().filter(|node| node.workspace_id == workspace.id).map(|node| node.id.to_string()));
-    }
-    Ok(targets)
-}
-
-fn cells(row: &AuditRow) -> Vec<String> {
+fn cells(row: &EntryView) -> Vec<String> {
     let details = row.details.as_object().into_iter().flatten().map(|(name, value)| match value.as_str() {
         Some(text) => format!("{name}={text}"),
         None => format!("{name}={value}"),

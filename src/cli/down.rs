@@ -34,6 +34,7 @@ pub(super) struct Args {
 /// Fails where a node cannot be destroyed, or nobody confirmed.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let begun = Instant::now();
+    env.refuse_remote("`stead down`")?;
     let held = env.hold("stead down").await?;
     let mut reader = held.store.read().await?;
     let all = reader.workspaces(Listed::Live).await?;
@@ -96,7 +97,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 
 /// Ends what else works on the workspace's node: two flows never do so at once, and none that was left behind may go on
 /// with the next node.
-async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
+pub(super) async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
     work.close_converge(workspace, "its node was taken down").await?;
     let Some(provision) = work.live(provision::KIND, workspace).await? else { return Ok(()) };
     work.engine.turn_back(provision.id, "it was taken down before it was up").await?;
@@ -120,7 +121,7 @@ async fn check_gone(held: &Held, doomed: &[Workspace]) -> Result<()> {
     Ok(())
 }
 
-fn confirm(env: &Env, slugs: &[String]) -> Result<()> {
+pub(super) fn confirm(env: &Env, slugs: &[String]) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return Err(Error::input("down destroys nodes, and nobody is here to confirm it").hint("add --yes"));
     }

@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Global;
 use super::printer::Printer;
+use crate::client::{Client, Logins};
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::control::{Log, LogFormat};
@@ -61,6 +62,36 @@ impl Env {
         found
             .map(Utf8Path::to_owned)
             .ok_or_else(|| none(Error::input("there is no stead.yaml here or in any folder above")))
+    }
+
+    /// The control plane that the command is for, and who one is there: the one that serves the fleet whose folder this is, or,
+    /// where this is no fleet's, the one that was logged in to last. None where the fleet's store here is meant.
+    pub(super) fn remote(&self) -> Result<Option<Client>> {
+        let Some(dir) = &self.config.config_dir else { return Ok(None) };
+        let logins = Logins::read(dir)?;
+        if logins.is_empty() {
+            return Ok(None);
+        }
+        let place = match self.fleet_dir() {
+            Err(_) if self.global.fleet.is_none() => None,
+            Err(error) => return Err(error),
+            Ok(_) => Some(self.place()?),
+        };
+        let found = logins.of(place.as_ref().map(|place| &place.desired.fleet.id));
+        found.map(|(address, login)| login.client(address)).transpose()
+    }
+
+    /// Refuses where one is logged in to whoever holds the fleet: `command` works on the store here.
+    pub(super) fn refuse_remote(&self, command: &str) -> Result<()> {
+        match self.remote()? {
+            None => Ok(()),
+            Some(client) => {
+                let held = format!("{command} works on a store here, and {} holds this fleet", client.address());
+                Err(Error::input(held).hint("the operators of that server do this where its workers run").hint(
+                    format!("`stead logout {}`, where the store here is the one that you mean", client.address()),
+                ))
+            }
+        }
     }
 
     /// The fleet, as its files declare it now.

@@ -9,10 +9,13 @@ mod converge;
 mod doctor;
 mod down;
 mod env;
+mod follow;
 mod image;
 mod init;
 mod internal;
 mod known_hosts;
+mod login;
+mod logout;
 mod migrate;
 mod missing;
 mod mistakes;
@@ -21,6 +24,7 @@ mod node;
 mod node_sweep;
 mod outdated;
 mod overview;
+mod plane;
 mod playbook;
 mod printer;
 mod progress;
@@ -38,6 +42,7 @@ mod waves;
 mod work;
 mod worker;
 mod workflow;
+mod workspace;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -91,6 +96,8 @@ enum Command {
     Converge(converge::Args),
     Status(status::Args),
     #[command(subcommand)]
+    Workspace(workspace::Workspace),
+    #[command(subcommand)]
     Playbook(playbook::Playbook),
     #[command(subcommand)]
     Node(node::Node),
@@ -105,6 +112,8 @@ enum Command {
     #[command(subcommand)]
     Config(config::Config),
     Schema(schema::Args),
+    Login(login::Args),
+    Logout(logout::Args),
     Serve(serve::Args),
     Worker(worker::Args),
     Migrate(migrate::Args),
@@ -168,6 +177,7 @@ async fn dispatch(command: Command, env: &Env) -> Result<()> {
         Command::Down(args) => down::run(&args, env).await,
         Command::Converge(args) => converge::run(&args, env).await,
         Command::Status(args) => status::run(&args, env).await,
+        Command::Workspace(workspace) => workspace::run(&workspace, env).await,
         Command::Playbook(playbook) => playbook::run(&playbook, env).await,
         Command::Node(node) => node::run(&node, env).await,
         Command::Secret(secret) => secret::run(&secret, env).await,
@@ -176,6 +186,8 @@ async fn dispatch(command: Command, env: &Env) -> Result<()> {
         Command::Audit(audit) => audit::run(&audit, env).await,
         Command::Config(config) => config::run(&config, env),
         Command::Schema(args) => schema::run(&args, env),
+        Command::Login(args) => login::run(&args, env).await,
+        Command::Logout(args) => logout::run(&args, env).await,
         Command::Serve(args) => serve::run(&args, env).await,
         Command::Worker(args) => worker::run(&args, env).await,
         Command::Migrate(args) => migrate::run(&args, env).await,

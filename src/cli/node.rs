@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::env::{Env, Place};
 use super::known_hosts;
 use super::overview::{self, Seen};
+use super::plane::Plane;
 use super::printer::table;
 use super::text::{places, short, time};
 use crate::api::views::NodeView;
@@ -54,15 +55,10 @@ pub(super) async fn run(command: &Node, env: &Env) -> Result<()> {
         Ok::<_, Error>((place, store))
     };
     match command {
-        Node::List(ListArgs {}) => {
-            let (place, store) = read().await?;
-            list(env, &place, &store).await
-        }
-        Node::Show(args) => {
-            let (place, store) = read().await?;
-            show(args, env, &place, &store).await
-        }
+        Node::List(ListArgs {}) => list(env).await,
+        Node::Show(args) => show(args, env).await,
         Node::Logs(args) => {
+            env.refuse_remote("`stead node logs`")?;
             let (place, store) = read().await?;
             logs(args, env, &place, &store).await
         }
@@ -80,13 +76,15 @@ struct Shown {
     node: NodeView,
 }
 
-async fn list(env: &Env, place: &Place, store: &Store) -> Result<()> {
-    let mut reader = store.read().await?;
+async fn list(env: &Env) -> Result<()> {
+    let plane = env.plane().await?;
     let mut rows = Vec::new();
-    for node in reader.nodes(Listed::Live).await? {
-        let workspace = reader.workspace(node.workspace_id).await?.map(|workspace| workspace.slug).unwrap_or_default();
-        rows.push(shown(env, place, workspace, node).await?);
+    for workspace in plane.workspaces().await? {
+        if let Some(node) = workspace.node {
+            rows.push(Shown { workspace: workspace.slug, machine: plane.seen(env, &node).await?, node });
+        }
     }
+    rows.sort_by_key(|row| row.node.id);
     if rows.is_empty() {
         env.printer.say("There are no nodes. `stead up` makes them.");
         return env.printer.data(&rows, "");
@@ -109,9 +107,14 @@ async fn list(env: &Env, place: &Place, store: &Store) -> Result<()> {
         .data(&rows, table(&["NODE", "WORKSPACE", "PROVIDER", "RECORDED", "MACHINE", "ADDRESSES", "IMAGE"], &cells))
 }
 
-async fn show(args: &ShowArgs, env: &Env, place: &Place, store: &Store) -> Result<()> {
-    let node = node_of(place, store, &args.workspace).await?;
-    let row = shown(env, place, args.workspace.clone(), node).await?;
+async fn show(args: &ShowArgs, env: &Env) -> Result<()> {
+    let plane = env.plane().await?;
+    let workspace = plane.workspace(&args.workspace).await?;
+    if let (None, Plane::Here { place, .. }) = (&workspace, &plane) {
+        place.select(std::slice::from_ref(&args.workspace))?;
+    }
+    let node = workspace.and_then(|workspace| workspace.node).ok_or_else(|| no_node(&args.workspace))?;
+    let row = Shown { workspace: args.workspace.clone(), machine: plane.seen(env, &node).await?, node };
     let node = &row.node;
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
     let lines = [
@@ -148,7 +151,7 @@ async fn logs(args: &LogsArgs, env: &Env, place: &Place, store: &Store) -> Resul
     })?;
     env.printer
         .data(&serde_json::json!({"workspace": args.workspace, "node": node.id, "console": console}), &console)?;
-    if overview::seen(env, place, &node).await? == Seen::Running
+    if overview::seen(env, place, &node.kind, &node.mark).await? == Seen::Running
         && let Some(address) = node.addresses.first()
     {
         // A hint without the node's key would teach people to say yes to a key that nobody has checked.
@@ -163,11 +166,6 @@ async fn logs(args: &LogsArgs, env: &Env, place: &Place, store: &Store) -> Resul
     Ok(())
 }
 
-async fn shown(env: &Env, place: &Place, workspace: String, node: Record) -> Result<Shown> {
-    let machine = overview::seen(env, place, &node).await?;
-    Ok(Shown { workspace, machine, node: node.into() })
-}
-
 /// The node of a workspace, by its slug.
 async fn node_of(place: &Place, store: &Store, slug: &str) -> Result<Record> {
     let mut reader = store.read().await?;
@@ -178,9 +176,11 @@ async fn node_of(place: &Place, store: &Store, slug: &str) -> Result<Record> {
             None
         }
     };
-    node.ok_or_else(|| {
-        Error::input(format!("workspace {slug:?} has no node")).hint(format!("`stead up {slug}` makes one"))
-    })
+    node.ok_or_else(|| no_node(slug))
+}
+
+fn no_node(slug: &str) -> Error {
+    Error::input(format!("workspace {slug:?} has no node")).hint(format!("`stead up {slug}` makes one"))
 }
 
 fn word(seen: Seen) -> &'static str {

@@ -8,12 +8,14 @@ use serde::Serialize;
 use super::env::{Env, Place};
 use super::missing::missing;
 use super::outdated::{Declared, Outdated};
+use super::plane::Plane;
 use crate::clock::Timestamp;
-use crate::id::{FleetId, NodeId, WorkflowId};
+use crate::fleet::ProviderKind;
+use crate::id::{FleetId, Mark, NodeId, WorkflowId};
 use crate::provider::{self, MachineState, local::Local};
 use crate::secrets::vault::Vault;
-use crate::store::{FleetLock, Listed, LockHolder, Node, NodeState, Reader, Store, WorkflowState, Workspace};
-use crate::workflow::flows::{self, Choice, playbooks};
+use crate::store::{FleetLock, Listed, LockHolder, ManagedBy, Node, NodeState, Reader, Store, Workspace};
+use crate::workflow::flows::{Choice, playbooks};
 use crate::{Error, Result};
 
 /// A fleet at one moment.
@@ -28,6 +30,9 @@ pub(super) struct Overview {
     pub(super) sizes_enforced: Option<bool>,
     /// Who changes the fleet right now.
     pub(super) in_use_by: Option<LockHolder>,
+    /// Whether workers elsewhere go on with what is unfinished.
+    #[serde(skip)]
+    pub(super) has_workers: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,6 +41,8 @@ pub(super) struct WorkspaceRow {
     pub(super) tier: String,
     /// Whether the fleet's files declare it, as they are now.
     pub(super) declared: bool,
+    /// `files` or `api`; none where it was never brought up.
+    pub(super) managed_by: Option<String>,
     /// Where its record stands; none where it was never brought up.
     pub(super) state: Option<String>,
     pub(super) node: Option<NodeRow>,
@@ -46,7 +53,7 @@ pub(super) struct WorkspaceRow {
 pub(super) struct NodeRow {
     pub(super) id: NodeId,
     /// As recorded.
-    pub(super) recorded: NodeState,
+    pub(super) recorded: String,
     /// As its provider sees it.
     pub(super) machine: Seen,
     pub(super) addresses: Vec<IpAddr>,
@@ -89,19 +96,20 @@ pub(super) struct Unfinished {
     pub(super) kind: String,
     /// The workspace's slug.
     pub(super) workspace: Option<String>,
-    pub(super) state: WorkflowState,
+    pub(super) state: String,
     pub(super) error: Option<String>,
 }
 
 impl NodeRow {
     /// One word for both sides: what is recorded, unless the machine is not there to be so.
-    pub(super) fn word(&self) -> &'static str {
-        match (self.machine, self.recorded) {
+    pub(super) fn word(&self) -> &str {
+        let comes_or_goes = [NodeState::Creating, NodeState::Deprovisioning].map(NodeState::as_str);
+        match self.machine {
             // A machine that is not there yet, or no more, is as its record says.
-            (Seen::Missing, NodeState::Creating | NodeState::Deprovisioning) => self.recorded.as_str(),
-            (Seen::Missing, _) => "missing",
-            (Seen::Stopped, _) => NodeState::Stopped.as_str(),
-            (Seen::Running | Seen::Unknown, _) => self.recorded.as_str(),
+            Seen::Missing if comes_or_goes.contains(&self.recorded.as_str()) => &self.recorded,
+            Seen::Missing => "missing",
+            Seen::Stopped => NodeState::Stopped.as_str(),
+            Seen::Running | Seen::Unknown => &self.recorded,
         }
     }
 }
@@ -148,6 +156,7 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
             slug: slug.clone(),
             tier: tier.cloned().unwrap_or_default(),
             declared: declared.contains_key(slug),
+            managed_by: record.map(|record| record.managed_by.to_string()),
             state: record.map(|record| record.state.to_string()),
             node,
             secrets_missing: missing(place, &waiting, &mut reader, slug, record.map(|record| record.id)).await?,
@@ -160,17 +169,65 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
         workflows: unfinished(&mut reader, &recorded).await?,
         sizes_enforced,
         in_use_by: FleetLock::holder(store.dir())?,
+        has_workers: false,
+    })
+}
+
+/// Looks through a control API. What only a host sees of its machines, and what only the files tell, stays unknown.
+///
+/// # Errors
+/// Fails where the server cannot be asked.
+pub(super) async fn look_from_afar(plane: &Plane) -> Result<Overview> {
+    let fleet = plane.fleet().await?;
+    let mut workspaces = plane.workspaces().await?;
+    let slugs: BTreeMap<String, String> =
+        workspaces.iter().map(|workspace| (workspace.id.to_string(), workspace.slug.clone())).collect();
+    let rows = workspaces.drain(..).map(|workspace| WorkspaceRow {
+        declared: workspace.managed_by == ManagedBy::Files.as_str(),
+        managed_by: Some(workspace.managed_by),
+        slug: workspace.slug,
+        tier: workspace.tier,
+        state: Some(workspace.state),
+        node: workspace.node.map(|node| NodeRow {
+            id: node.id,
+            recorded: node.state,
+            machine: Seen::Unknown,
+            addresses: node.addresses,
+            ssh_port: node.ssh_port,
+            image: node.image,
+            playbooks: if node.playbook_digest.is_some() { Playbooks::Unknown } else { Playbooks::Never },
+            outdated: Vec::new(),
+            agent_version: node.agent_version,
+            updated_at: node.updated_at,
+        }),
+        secrets_missing: Vec::new(),
+    });
+    let workflows = plane.workflows(false).await?.into_iter().map(|workflow| Unfinished {
+        id: workflow.id,
+        kind: workflow.kind,
+        workspace: slugs.get(&workflow.subject).cloned(),
+        state: workflow.state,
+        error: workflow.error,
+    });
+    Ok(Overview {
+        fleet: fleet.name,
+        id: fleet.id,
+        workspaces: rows.collect(),
+        workflows: workflows.collect(),
+        sizes_enforced: None,
+        in_use_by: None,
+        has_workers: true,
     })
 }
 
 async fn row(env: &Env, place: &Place, slug: &str, node: Node, warn: &dyn Fn(Error)) -> NodeRow {
-    let machine = seen(env, place, &node).await.unwrap_or_else(|error| {
+    let machine = seen(env, place, &node.kind, &node.mark).await.unwrap_or_else(|error| {
         warn(error.context(format!("asking the provider {:?} about {slug:?}", node.provider)));
         Seen::Unknown
     });
     NodeRow {
         id: node.id,
-        recorded: node.state,
+        recorded: node.state.to_string(),
         machine,
         addresses: node.addresses,
         ssh_port: node.ssh_port,
@@ -186,13 +243,13 @@ async fn row(env: &Env, place: &Place, slug: &str, node: Node, warn: &dyn Fn(Err
 ///
 /// # Errors
 /// Fails where the provider cannot be asked.
-pub(super) async fn seen(env: &Env, place: &Place, node: &Node) -> Result<Seen> {
-    if flows::is_brought(node) {
+pub(super) async fn seen(env: &Env, place: &Place, kind: &str, mark: &Mark) -> Result<Seen> {
+    if kind == ProviderKind::Ssh.to_string() {
         // There is nobody to be asked but the machine itself, and to look takes no login.
         return Ok(Seen::Unknown);
     }
-    let provider = provider::of_kind(&node.kind, &place.desired.fleet.id, &place.dir, &env.config)?;
-    Ok(match provider.find(&node.mark).await? {
+    let provider = provider::of_kind(kind, &place.desired.fleet.id, &place.dir, &env.config)?;
+    Ok(match provider.find(mark).await? {
         None => Seen::Missing,
         Some(machine) => match machine.state {
             MachineState::Running => Seen::Running,
@@ -230,7 +287,7 @@ async fn unfinished(reader: &mut Reader, workspaces: &BTreeMap<String, Workspace
             id: workflow.id,
             kind: workflow.kind,
             workspace: slug(&workflow.subject),
-            state: workflow.state,
+            state: workflow.state.to_string(),
             error: workflow.error,
         })
         .collect())

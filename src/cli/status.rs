@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::env::Env;
 use super::outdated::Outdated;
 use super::overview::{self, NodeRow, Overview, Playbooks, WorkspaceRow};
+use super::plane::Plane;
 use super::printer::table;
 use super::text::{places, short};
 use crate::Result;
-use crate::store::WorkflowState;
+use crate::store::{ManagedBy, WorkflowState};
 
 /// Shows workspaces, their nodes, and what is missing or unfinished
 ///
@@ -46,11 +47,15 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 }
 
 async fn show(env: &Env, clear: &str) -> Result<()> {
-    let place = env.place()?;
-    let store = env.store(&place).await?;
-    let warn = |error: crate::Error| env.printer.warn(error.one_line());
-    let overview = overview::look(env, &place, &store, &warn).await?;
-    store.close().await;
+    let overview = match env.plane().await? {
+        Plane::Here { place, store } => {
+            let warn = |error: crate::Error| env.printer.warn(error.one_line());
+            let overview = overview::look(env, &place, &store, &warn).await?;
+            store.close().await;
+            overview
+        }
+        there @ Plane::There(_) => overview::look_from_afar(&there).await?,
+    };
     env.printer.data(&overview, format_args!("{clear}{}", text(&overview)))
 }
 
@@ -121,7 +126,7 @@ fn notes(overview: &Overview) -> Vec<String> {
             ));
         }
     }
-    if let Some(slugs) = named(&|row| !row.declared) {
+    if let Some(slugs) = named(&|row| !row.declared && row.managed_by.as_deref() != Some(ManagedBy::Api.as_str())) {
         notes.push(format!("Not declared in the fleet's files any more: {slugs}. `stead down {slugs}` takes it away."));
     }
     for row in &overview.workspaces {
@@ -135,12 +140,12 @@ fn notes(overview: &Overview) -> Vec<String> {
     for workflow in &overview.workflows {
         let about = workflow.workspace.as_deref().map(|slug| format!(" of {slug}")).unwrap_or_default();
         let head = format!("The {}{about} is {} ({})", workflow.kind, workflow.state, workflow.id);
-        notes.push(match (workflow.state, &workflow.error) {
-            (WorkflowState::Parked, error) => {
+        notes.push(match (workflow.state == WorkflowState::Parked.as_str(), &workflow.error) {
+            (true, error) => {
                 let error = error.as_deref().and_then(|error| error.lines().next()).unwrap_or("no reason is recorded");
                 format!("{head}: {error}. `stead workflow show {}` tells more.", workflow.id)
             }
-            _ if overview.in_use_by.is_some() => format!("{head}."),
+            _ if overview.in_use_by.is_some() || overview.has_workers => format!("{head}."),
             _ => format!("{head}, and nobody works on it: `stead workflow retry {}` goes on with it.", workflow.id),
         });
     }
@@ -165,10 +170,11 @@ mod tests {
             slug: slug.into(),
             tier: "starter".into(),
             declared: true,
+            managed_by: Some("files".to_owned()),
             state: Some("ready".into()),
             node: Some(NodeRow {
                 id: NodeId::new(),
-                recorded,
+                recorded: recorded.to_string(),
                 machine,
                 addresses: vec!["10.90.0.10".parse().unwrap()],
                 ssh_port: 22,
@@ -188,7 +194,7 @@ mod tests {
             id: WorkflowId::new(),
             kind: "provision".into(),
             workspace: Some("gone".into()),
-            state: WorkflowState::Parked,
+            state: WorkflowState::Parked.to_string(),
             error: Some("the host is on fire\nhint: run".into()),
         };
         let overview = Overview {
@@ -208,6 +214,7 @@ mod tests {
             workflows: vec![workflow],
             sizes_enforced: Some(false),
             in_use_by: None,
+            has_workers: false,
         };
         let text = anstream::adapter::strip_str(&text(&overview)).to_string();
         let text =

@@ -49,6 +49,7 @@ struct Up {
 /// Fails where any workspace's node does not become healthy.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let begun = Instant::now();
+    env.refuse_remote("`stead up`")?;
     let mut held = env.hold("stead up").await?;
     let slugs = held.place.select(&args.workspaces)?;
     if slugs.is_empty() {

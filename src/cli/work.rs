@@ -111,6 +111,13 @@ impl Work {
         self.engine.enqueue(deprovision::KIND, workspace.id.to_string(), &params, workspace.revision_id).await
     }
 
+    /// Enqueues the end of a workspace that the files do not declare, with its node.
+    pub(super) async fn enqueue_end(&self, workspace: &Workspace) -> Result<WorkflowId> {
+        self.progress.name(&workspace.id.to_string(), &workspace.slug);
+        let params = Params { ends: true, ..self.params(workspace) };
+        self.engine.enqueue(deprovision::KIND, workspace.id.to_string(), &params, workspace.revision_id).await
+    }
+
     /// Enqueues a converge with these playbooks, done so.
     pub(super) async fn enqueue_converge(
         &self,

@@ -1,13 +1,18 @@
 //! `stead workflow`: durable work, also what a command left behind.
 
+use reqwest::Method;
 use serde::Serialize;
 
 use super::env::Env;
+use super::follow::follow;
+use super::plane::Plane;
 use super::printer::table;
 use super::text::time;
 use super::work::Work;
+use crate::api::views::{StepView, WorkflowView};
+use crate::client::Client;
 use crate::id::WorkflowId;
-use crate::store::{Listed, Reader, StepRecord, WorkflowRecord, WorkflowState};
+use crate::store::{Reader, WorkflowRecord, WorkflowState};
 use crate::{Error, Result};
 
 /// Shows durable work, and goes on with what was left behind
@@ -61,10 +66,18 @@ pub(super) async fn run(command: &Workflow, env: &Env) -> Result<()> {
     }
 }
 
+/// A workflow, with what it is about in people's words.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    workflow: WorkflowView,
+    /// The workspace's slug, where it is about one.
+    about: String,
+}
+
 async fn list(args: &ListArgs, env: &Env) -> Result<()> {
-    let store = env.store(&env.place()?).await?;
-    let mut reader = store.read().await?;
-    let workflows = reader.workflows(if args.all { Listed::All } else { Listed::Live }).await?;
+    let plane = env.plane().await?;
+    let workflows = plane.workflows(args.all).await?;
     if workflows.is_empty() {
         let which = if args.all {
             "There are no workflows."
@@ -74,59 +87,54 @@ async fn list(args: &ListArgs, env: &Env) -> Result<()> {
         env.printer.say(which);
         return env.printer.data(&workflows, "");
     }
-    let mut cells = Vec::new();
-    for workflow in &workflows {
-        cells.push(vec![
+    let about = plane.about(workflows.iter().map(|workflow| workflow.subject.as_str())).await?;
+    let shown = |workflow: WorkflowView| Shown { about: about[&workflow.subject].clone(), workflow };
+    let workflows: Vec<Shown> = workflows.into_iter().map(shown).collect();
+    let cells = workflows.iter().map(|Shown { workflow, about }| {
+        vec![
             workflow.id.to_string(),
             workflow.kind.clone(),
-            about(&mut reader, workflow).await?,
-            workflow.state.to_string(),
+            about.clone(),
+            workflow.state.clone(),
             time(workflow.created_at),
             first_line(workflow.error.as_deref()),
-        ]);
-    }
+        ]
+    });
+    let cells: Vec<_> = cells.collect();
     env.printer.data(&workflows, table(&["ID", "KIND", "ABOUT", "STATE", "BEGUN (UTC)", "ERROR"], &cells))
 }
 
-#[derive(Serialize)]
-struct Shown {
-    #[serde(flatten)]
-    workflow: WorkflowRecord,
-    steps: Vec<StepRecord>,
-}
-
 async fn show(id: WorkflowId, env: &Env) -> Result<()> {
-    let store = env.store(&env.place()?).await?;
-    let mut reader = store.read().await?;
-    let workflow = find(&mut reader, id).await?;
-    let steps = reader.steps(id).await?;
+    let plane = env.plane().await?;
+    let workflow = plane.workflow(id).await?.ok_or_else(|| missing(id))?;
+    let about =
+        plane.about([workflow.subject.as_str()].into_iter()).await?.remove(&workflow.subject).unwrap_or_default();
     let mut text = format!(
-        "{} {} of {}: {}\nbegun {} UTC{}\n\n",
+        "{} {} of {about}: {}\nbegun {} UTC{}\n\n",
         workflow.id,
         workflow.kind,
-        about(&mut reader, &workflow).await?,
         workflow.state,
         time(workflow.created_at),
         workflow.ended_at.map(|at| format!(", over {} UTC", time(at))).unwrap_or_default(),
     );
-    let cells: Vec<Vec<String>> = steps.iter().map(step_cells).collect();
+    let cells: Vec<Vec<String>> = workflow.steps.iter().map(step_cells).collect();
     text += &table(&["STEP", "STATE", "ATTEMPTS", "BEGUN (UTC)", "SECONDS", "ERROR"], &cells);
     // The record holds the error's hints too, each on a line of its own.
     if let Some(error) = &workflow.error {
         text += &format!("\n{}: {error}\n", workflow.state);
     }
-    if workflow.state == WorkflowState::Parked {
+    if workflow.state == WorkflowState::Parked.as_str() {
         text += &format!("\n`stead workflow retry {id}` goes on; `stead workflow abandon {id}` gives it up.\n");
     }
-    env.printer.data(&Shown { workflow, steps }, text)
+    env.printer.data(&Shown { workflow, about }, text)
 }
 
-fn step_cells(step: &StepRecord) -> Vec<String> {
+fn step_cells(step: &StepView) -> Vec<String> {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let seconds = step.started_at.zip(step.ended_at).map(|(from, to)| (to - from).num_milliseconds() as f64 / 1000.0);
     vec![
         step.name.clone(),
-        step.state.to_string(),
+        step.state.clone(),
         step.attempt.to_string(),
         step.started_at.map_or_else(|| "-".into(), time),
         seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.1}")),
@@ -135,6 +143,9 @@ fn step_cells(step: &StepRecord) -> Vec<String> {
 }
 
 async fn retry(id: WorkflowId, env: &Env) -> Result<()> {
+    if let Some(client) = env.remote()? {
+        return retry_there(id, env, client).await;
+    }
     let held = env.hold("stead workflow retry").await?;
     let mut reader = held.store.read().await?;
     let workflow = find(&mut reader, id).await?;
@@ -147,26 +158,62 @@ async fn retry(id: WorkflowId, env: &Env) -> Result<()> {
         // We hold the fleet, so whoever ran it is gone.
         WorkflowState::Queued | WorkflowState::Running | WorkflowState::Unwinding => id,
         WorkflowState::Succeeded => {
-            return Err(Error::input(format!("the workflow {id} has succeeded: nothing is left to do"))
-                .hint("`stead workflow list` lists those that are unfinished"));
+            return Err(done(id));
         }
     };
     work.run(vec![(name.clone(), id)]).await?;
-    env.printer.data(
-        &serde_json::json!({"workflow": id, "state": WorkflowState::Succeeded}),
-        format_args!("The {} of {name} has succeeded.", workflow.kind),
-    )
+    succeeded(env, id, &workflow.kind, &name)
+}
+
+async fn retry_there(id: WorkflowId, env: &Env, client: Client) -> Result<()> {
+    let plane = Plane::There(client.clone());
+    let before = plane.workflow(id).await?.ok_or_else(|| missing(id))?;
+    if before.state == WorkflowState::Succeeded.as_str() {
+        return Err(done(id));
+    }
+    let name = plane.about([before.subject.as_str()].into_iter()).await?.remove(&before.subject).unwrap_or_default();
+    let again: WorkflowView = match before.over {
+        true => client.act(Method::POST, &format!("/v1/workflows/{id}/retry"), None::<&()>).await?,
+        // Workers go on with it by themselves.
+        false => before,
+    };
+    follow(env, &client, &name, again.id).await?;
+    succeeded(env, again.id, &again.kind, &name)
 }
 
 async fn abandon(id: WorkflowId, env: &Env) -> Result<()> {
+    if let Some(client) = env.remote()? {
+        let found: Option<WorkflowView> = client.find(&format!("/v1/workflows/{id}")).await?;
+        found.ok_or_else(|| {
+            Error::input(format!("there is no workflow {id}")).hint("`stead workflow list` lists them")
+        })?;
+        let _: WorkflowView = client.act(Method::POST, &format!("/v1/workflows/{id}/abandon"), None::<&()>).await?;
+        return abandoned(env, id);
+    }
     let held = env.hold("stead workflow abandon").await?;
     let work = Work::new(env, &held)?;
     work.engine.abandon(id).await?;
     crate::audit::seal(&held.store).await?;
+    abandoned(env, id)
+}
+
+fn succeeded(env: &Env, id: WorkflowId, kind: &str, name: &str) -> Result<()> {
+    env.printer.data(
+        &serde_json::json!({"workflow": id, "state": WorkflowState::Succeeded}),
+        format_args!("The {kind} of {name} has succeeded."),
+    )
+}
+
+fn abandoned(env: &Env, id: WorkflowId) -> Result<()> {
     env.printer.data(
         &serde_json::json!({"workflow": id, "state": WorkflowState::Failed}),
         format_args!("Given up: {id}. What it made is still there; `stead status` shows it."),
     )
+}
+
+fn done(id: WorkflowId) -> Error {
+    Error::input(format!("the workflow {id} has succeeded: nothing is left to do"))
+        .hint("`stead workflow list` lists those that are unfinished")
 }
 
 fn id(text: &str) -> Result<WorkflowId> {
@@ -174,10 +221,11 @@ fn id(text: &str) -> Result<WorkflowId> {
 }
 
 async fn find(reader: &mut Reader, id: WorkflowId) -> Result<WorkflowRecord> {
-    let found = reader.workflow(id).await?;
-    found.ok_or_else(|| {
-        Error::input(format!("there is no workflow {id}")).hint("`stead workflow list --all` lists all there ever were")
-    })
+    reader.workflow(id).await?.ok_or_else(|| missing(id))
+}
+
+fn missing(id: WorkflowId) -> Error {
+    Error::input(format!("there is no workflow {id}")).hint("`stead workflow list --all` lists all there ever were")
 }
 
 /// The workspace's slug where the workflow is about one, else the subject's id.

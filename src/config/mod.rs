@@ -17,6 +17,9 @@ pub struct Config {
     /// Built images' layers, shared by all fleets of this user on this machine. `STEAD_CACHE_DIR`, else
     /// `/var/cache/stead` for root and `$XDG_CACHE_HOME/stead` for others.
     pub cache_dir: Utf8PathBuf,
+    /// What this user keeps between commands: the control planes that they are logged in to. `$XDG_CONFIG_HOME/stead`, else
+    /// `~/.config/stead`; none where there is no home.
+    pub config_dir: Option<Utf8PathBuf>,
     /// The registry of what was taken from the host (bridges, subnets). `STEAD_RUN_DIR`, else `/run/stead`.
     pub run_dir: Utf8PathBuf,
     /// Where `ARCH/stead-node` and `ARCH/stead-agent` lie. `STEAD_AGENTS_DIR`, else `agents/` beside this program, else
@@ -64,6 +67,10 @@ impl Config {
                     .join(".cache/stead"),
             },
         };
+        let config_dir = match var("XDG_CONFIG_HOME")? {
+            Some(dir) => Some(dir.join("stead")),
+            None => var("HOME")?.map(|home| home.join(".config/stead")),
+        };
         let agents_dir = match var("STEAD_AGENTS_DIR")? {
             Some(dir) => dir,
             None => {
@@ -83,7 +90,7 @@ impl Config {
         });
         let fault = std::env::var("STEAD_FAULT").ok();
         let ssh_agent = var("SSH_AUTH_SOCK")?;
-        Ok(Self { cache_dir, run_dir, agents_dir, program, root, user, ssh_agent, fault })
+        Ok(Self { cache_dir, config_dir, run_dir, agents_dir, program, root, user, ssh_agent, fault })
     }
 }
 

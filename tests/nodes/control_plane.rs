@@ -230,3 +230,59 @@ fn node_holds_what_came_through_the_api_and_nobody_else_does() {
     api.until(&id, "gone");
     assert_eq!(fleet.traces(), Vec::<String>::new());
 }
+
+/// Makes a workspace with a node, gives it a secret, and ends it, by `stead` run so.
+fn by_command(run: impl Fn(&[&str], Option<&str>) -> (bool, String), secret: bool) {
+    let ok = |arguments: &[&str], input: Option<&str>| {
+        let (succeeded, said) = run(arguments, input);
+        assert!(succeeded, "stead {}: {said}", arguments.join(" "));
+        said
+    };
+    let made = ok(&["workspace", "create", "zeta", "--tier", "starter", "--name", "Zeta Ltd"], None);
+    assert!(made.contains("zeta is ready 1") && made.contains("health"), "{made}");
+    assert!(ok(&["workspace", "list"], None).contains("Zeta Ltd"));
+    assert!(ok(&["node", "list"], None).contains("zeta"));
+    let (again, said) = run(&["workspace", "create", "zeta", "--tier", "starter"], None);
+    assert!(!again && said.contains("zeta"), "{said}");
+    if secret {
+        let given = ok(&["secret", "set", "zeta", "API_KEY"], Some("sk-through-the-command-77aa"));
+        assert!(given.contains("zeta/API_KEY version 1 is on the node") && given.contains("…77aa"), "{given}");
+        assert!(ok(&["secret", "list", "zeta"], None).contains("delivered"));
+        assert!(ok(&["secret", "rm", "zeta", "API_KEY"], None).contains("Removed zeta/API_KEY from the node"));
+    }
+    assert!(ok(&["workflow", "list", "--all"], None).contains("provision"));
+    assert!(ok(&["workspace", "delete", "zeta", "--yes"], None).contains("zeta is gone"));
+    assert!(!ok(&["workspace", "list"], None).contains("zeta"));
+    assert!(ok(&["audit", "show", "--target", "zeta"], None).contains("workspace.create"));
+}
+
+/// Runs a command to its end; whether it succeeded, and what it said.
+fn run_command(command: &mut std::process::Command, input: Option<&str>) -> (bool, String) {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    child.stdin.take().expect("piped").write_all(input.unwrap_or_default().as_bytes()).expect("written");
+    let output = child.wait_with_output().expect("ends");
+    (output.status.success(), text(&output))
+}
+
+#[test]
+fn node_is_made_and_ended_by_whoever_is_logged_in() {
+    let fleet = TestFleet::new(&[]);
+    let (_program, ready) = Program::start(&fleet, &["serve", "--listen", "127.0.0.1:0"], None);
+    let home = tempfile::tempdir().expect("a folder");
+    let stead = |arguments: &[&str], input: Option<&str>| {
+        run_command(fleet.command(arguments).env("XDG_CONFIG_HOME", home.path()), input)
+    };
+    let url = format!("http://{}", ready["listen"].as_str().expect("an address"));
+    let (logged_in, said) =
+        stead(&["login", &url, "--token-file", ready["token_file"].as_str().expect("a file")], None);
+    assert!(logged_in, "{said}");
+    by_command(stead, true);
+    assert_eq!(fleet.traces(), Vec::<String>::new());
+}
+
+#[test]
+fn node_of_a_workspace_that_no_file_declares_comes_and_goes_without_a_server() {
+    let fleet = TestFleet::new(&[]);
+    by_command(|arguments, input| run_command(&mut fleet.command(arguments), input), false);
+    assert_eq!(fleet.traces(), Vec::<String>::new());
+}

@@ -16,10 +16,10 @@ use crate::api::extract::Body;
 use crate::api::once::{Created, once};
 use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::api::{App, Problem};
-use crate::fleet::{ProviderKind, name};
+use crate::fleet::name;
 use crate::id::WorkflowId;
 use crate::store::{ManagedBy, Tx, Workspace};
-use crate::workflow::flows::{Desired, Params, provision};
+use crate::workflow::flows::{Params, provision};
 use crate::{Error, Result};
 
 /// The longest name.
@@ -65,7 +65,7 @@ pub(super) async fn create(
     name::check_slug(&new.slug)?;
     check_name(new.name.as_deref())?;
     let (revision, desired) = app.desired().await?;
-    let kind = made_at(&desired, &new.slug, &new.tier)?;
+    let kind = desired.made_at(&new.slug, &new.tier)?;
     let (engine, asker) = (app.engine().clone(), caller.clone());
     let most = app.accounts().workspaces;
     let create = once(&app, &caller, &headers, body.hash, move |tx| {
@@ -111,21 +111,5 @@ pub(in crate::api) fn check_name(name: Option<&str>) -> Result<()> {
             Err(Error::input(format!("a name has 1 to {NAME} characters, all of them visible")))
         }
         _ => Ok(()),
-    }
-}
-
-/// The kind of provider where the workspace's node is made.
-fn made_at(desired: &Desired, slug: &str, tier: &str) -> Result<ProviderKind> {
-    if desired.fleet.workspace(slug).is_some() {
-        return Err(Error::conflict(format!("the fleet's files declare a workspace {slug:?}"))
-            .hint("choose another slug: files and API share one namespace"));
-    }
-    let workspace = desired.workspace_in(slug, tier, Vec::new())?;
-    match desired.fleet.provider(&workspace).map(|provider| provider.kind) {
-        Some(ProviderKind::Ssh) | None => {
-            Err(Error::input(format!("nodes of the tier {tier:?} are machines that people bring"))
-                .hint("declare such a workspace in the fleet's files"))
-        }
-        Some(kind) => Ok(kind),
     }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::afar;
 use crate::Result;
 use crate::cli::env::Env;
+use crate::cli::plane::Plane;
 use crate::cli::printer::table;
 use crate::cli::text::time;
+use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::secrets::vault::Vault;
 use crate::store::{Listed, SecretState};
@@ -41,6 +44,46 @@ struct Row {
 /// # Errors
 /// Fails where nothing declares the workspace, or vault or store cannot be read.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    let rows = match env.remote()? {
+        Some(client) => rows_there(args, &client).await?,
+        None => rows_here(args, env).await?,
+    };
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    if rows.is_empty() {
+        env.printer.say("No secrets are declared. A workspace names its own: `secrets: [OPENAI_API_KEY]`.");
+        return env.printer.data(&rows, "");
+    }
+    env.printer
+        .data(&rows, table(&["WORKSPACE", "NAME", "STATE", "VERSION", "FINGERPRINT", "ENDS IN", "DELIVERED"], &cells))
+}
+
+async fn rows_there(args: &Args, client: &Client) -> Result<Vec<Row>> {
+    let workspaces = match &args.workspace {
+        Some(slug) => vec![afar::found(client, slug).await?],
+        None => Plane::There(client.clone()).workspaces().await?,
+    };
+    let mut rows = Vec::new();
+    for workspace in workspaces {
+        for secret in afar::list(client, &workspace).await? {
+            let is_delivered = secret.delivered_at.is_some();
+            rows.push(Row {
+                workspace: workspace.slug.clone(),
+                // Secrets that come through the API are declared by being given.
+                declared: true,
+                in_vault: false,
+                state: if is_delivered { SecretState::Delivered.as_str() } else { "waiting" },
+                name: secret.name,
+                version: Some(secret.version),
+                fingerprint: Some(secret.fingerprint).filter(|_| is_delivered),
+                masked_tail: secret.masked_tail.filter(|_| is_delivered),
+                delivered_at: secret.delivered_at,
+            });
+        }
+    }
+    Ok(rows)
+}
+
+async fn rows_here(args: &Args, env: &Env) -> Result<Vec<Row>> {
     let place = env.place()?;
     let store = env.store(&place).await?;
     let mut reader = store.read().await?;
@@ -94,13 +137,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
             });
         }
     }
-    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    if rows.is_empty() {
-        env.printer.say("No secrets are declared. A workspace names its own: `secrets: [OPENAI_API_KEY]`.");
-        return env.printer.data(&rows, "");
-    }
-    env.printer
-        .data(&rows, table(&["WORKSPACE", "NAME", "STATE", "VERSION", "FINGERPRINT", "ENDS IN", "DELIVERED"], &cells))
+    Ok(rows)
 }
 
 fn cells(row: &Row) -> Vec<String> {

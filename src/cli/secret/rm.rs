@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::afar;
 use crate::audit::{self, Entry};
 use crate::cli::env::Env;
 use crate::cli::work::Work;
@@ -37,6 +38,10 @@ struct Removed<'a> {
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let (slug, name) = (args.workspace.as_str(), args.name.as_str());
     check_secret(name)?;
+    if let Some(client) = env.remote()? {
+        afar::remove(env, &client, slug, name).await?;
+        return told(env, &Removed { workspace: slug, name, from_vault: false, from_node: true });
+    }
     let held = env.hold("stead secret rm").await?;
     let mut reader = held.store.read().await?;
     let workspace = reader.workspace_by_slug(slug).await?;
@@ -78,11 +83,14 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
             "{slug} still declares {name}: `stead up` refuses to go on until it has a value again, or is not declared"
         ));
     }
-    let from = match (from_node, from_vault) {
+    told(env, &Removed { workspace: slug, name, from_vault, from_node })
+}
+
+fn told(env: &Env, removed: &Removed<'_>) -> Result<()> {
+    let from = match (removed.from_node, removed.from_vault) {
         (true, true) => "from the node and the vault",
         (true, false) => "from the node",
         (false, _) => "from the vault",
     };
-    env.printer
-        .data(&Removed { workspace: slug, name, from_vault, from_node }, format_args!("Removed {slug}/{name} {from}."))
+    env.printer.data(removed, format_args!("Removed {}/{} {from}.", removed.workspace, removed.name))
 }

@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use super::value;
+use super::{afar, value};
 use crate::audit::{self, Entry};
 use crate::cli::env::{Env, Held, Place};
 use crate::cli::work::Work;
+use crate::client::Client;
 use crate::fleet::name::check_secret;
 use crate::id::RevisionId;
 use crate::secrets::vault::Vault;
@@ -44,9 +45,12 @@ struct Outcome<'a> {
 /// Fails where nothing declares the workspace, there is no value, or the node does not take it; then it stays in the vault.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let (slug, name) = (args.workspace.as_str(), args.name.as_str());
+    check_secret(name)?;
+    if let Some(client) = env.remote()? {
+        return set_there(env, &client, slug, name).await;
+    }
     let place = env.place()?;
     place.select(std::slice::from_ref(&args.workspace))?;
-    check_secret(name)?;
     let declared = is_declared(env, &place, slug, name);
     let vault = Vault::open(&place.dir)?;
     // Before the lock is taken: whoever types must not hold the fleet.
@@ -92,6 +96,23 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         outcome.masked_tail = recorded.masked_tail;
     }
     env.printer.data(&outcome, text(&outcome, later))
+}
+
+async fn set_there(env: &Env, client: &Client, slug: &str, name: &str) -> Result<()> {
+    // A typo is told before anybody types a value.
+    afar::found(client, slug).await?;
+    let value = value::read(&env.printer, slug, name)?;
+    let secret = afar::set(env, client, slug, name, &value).await?;
+    let state = if secret.delivered_at.is_some() { SecretState::Delivered } else { SecretState::Vault };
+    let outcome = Outcome {
+        workspace: slug,
+        name,
+        version: secret.version,
+        state,
+        fingerprint: Some(secret.fingerprint),
+        masked_tail: secret.masked_tail,
+    };
+    env.printer.data(&outcome, text(&outcome, None))
 }
 
 fn text(outcome: &Outcome<'_>, later: Option<String>) -> String {

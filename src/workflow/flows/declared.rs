@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Desired, Params, Platform};
-use crate::fleet::{Tier, Vars, Workspace};
+use crate::fleet::{ProviderKind, Tier, Vars, Workspace};
 use crate::store::SecretRecord;
 use crate::workflow::StepCx;
 use crate::{Error, Result};
@@ -56,5 +56,25 @@ impl Desired {
             secrets,
             machine: None,
         })
+    }
+
+    /// The kind of provider where the node of a workspace that nobody declares is made.
+    ///
+    /// # Errors
+    /// Fails where the files declare a workspace of that slug, the revision has no such tier, or nodes of the tier's provider are
+    /// machines that people bring.
+    pub fn made_at(&self, slug: &str, tier: &str) -> Result<ProviderKind> {
+        if self.fleet.workspace(slug).is_some() {
+            return Err(Error::conflict(format!("the fleet's files declare a workspace {slug:?}"))
+                .hint("choose another slug: files and API share one namespace"));
+        }
+        let workspace = self.workspace_in(slug, tier, Vec::new())?;
+        match self.fleet.provider(&workspace).map(|provider| provider.kind) {
+            Some(ProviderKind::Ssh) | None => {
+                Err(Error::input(format!("nodes of the tier {tier:?} are machines that people bring"))
+                    .hint("declare such a workspace in the fleet's files"))
+            }
+            Some(kind) => Ok(kind),
+        }
     }
 }

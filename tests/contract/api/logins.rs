@@ -5,7 +5,7 @@ use stead::config::control::{Accounts, Mail};
 
 use super::{Answer, Api, ROOT, bearer, browser};
 use crate::mail::Relay;
-use crate::{Kind, World, both};
+use crate::{Kind, both};
 
 both!(
     a_program_is_let_in_by_whoever_sits_before_a_browser,

@@ -1,0 +1,75 @@
+//! Following a workflow that others run: what its steps come to, until it is over.
+
+use std::collections::BTreeMap;
+
+use super::env::Env;
+use super::printer::{BAD, BOLD, GOOD};
+use super::work::unfinished;
+use crate::api::views::{StepView, WorkflowView};
+use crate::client::{Client, watch};
+use crate::id::WorkflowId;
+use crate::store::{StepState, WorkflowState};
+use crate::workflow::Outcome;
+use crate::{Error, Result};
+
+/// Tells what the steps of a workflow come to, until it is over, or waits to be tried again. `name` is what it is about.
+///
+/// # Errors
+/// Fails where the workflow does, and where the server cannot be reached for long; the workflow goes on all the same.
+pub(super) async fn follow(env: &Env, client: &Client, name: &str, id: WorkflowId) -> Result<()> {
+    let mut last: Option<WorkflowView> = None;
+    let mut told = BTreeMap::new();
+    let path = id.to_string();
+    let watched = watch(client, &path, |view: WorkflowView| {
+        for step in &view.steps {
+            let is_news = told.insert(step.name.clone(), (step.state.clone(), step.attempt)).as_ref()
+                != Some(&(step.state.clone(), step.attempt));
+            if let Some(text) = tell(step).filter(|_| is_news) {
+                env.printer.say(format_args!("{BOLD}{name:<16}{BOLD:#} {text}"));
+            }
+        }
+        let ends = view.over || view.run_after.is_some();
+        last = Some(view);
+        ends
+    });
+    tokio::select! {
+        watched = watched => watched?,
+        _ = tokio::signal::ctrl_c() => {
+            return Err(Error::failed(format!("workspace {name:?}: no longer watched; the workflow goes on by itself"))
+                .hint(format!("`stead workflow show {id}` tells how it gets on")));
+        }
+    }
+    let Some(last) = last else { return Ok(()) };
+    let is = |state: WorkflowState| last.state == state.as_str();
+    match last.error {
+        _ if is(WorkflowState::Succeeded) => Ok(()),
+        error if is(WorkflowState::Parked) => Err(unfinished(name, id, Outcome::Parked(recorded(error)))),
+        error if is(WorkflowState::Failed) => Err(recorded(error).context(format!("workspace {name:?}"))),
+        error => Err(unfinished(name, id, Outcome::Postponed(recorded(error)))),
+    }
+}
+
+/// An error as a workflow's record has it: the message, and a line for each hint.
+fn recorded(error: Option<String>) -> Error {
+    let text = error.unwrap_or_default();
+    let mut lines = text.lines();
+    let error = Error::failed(lines.next().unwrap_or("no reason is recorded"));
+    lines.fold(error, |error, line| error.hint(line.trim_start_matches("hint: ")))
+}
+
+fn tell(step: &StepView) -> Option<String> {
+    let name = &step.name;
+    let is = |state: StepState| step.state == state.as_str();
+    if is(StepState::Done) {
+        #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+        let seconds =
+            step.started_at.zip(step.ended_at).map_or(0.0, |(from, to)| (to - from).num_milliseconds() as f64 / 1000.0);
+        return Some(format!("{GOOD}✓{GOOD:#} {name} ({seconds:.1} s)"));
+    }
+    if is(StepState::Failed) {
+        let error = step.error.as_deref().and_then(|error| error.lines().next()).unwrap_or_default();
+        return Some(format!("{BAD}✗{BAD:#} {name}: {error}"));
+    }
+    let undone = is(StepState::Undone);
+    (undone || is(StepState::Running)).then(|| if undone { format!("{name} undone") } else { format!("{name} …") })
+}

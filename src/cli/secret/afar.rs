@@ -1,0 +1,61 @@
+//! Secrets of workspaces that a control plane holds: sealed there for the node, before anything is written.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+
+use crate::api::views::{SecretView, WorkflowView, WorkspaceView};
+use crate::cli::env::Env;
+use crate::cli::follow::follow;
+use crate::cli::plane::Plane;
+use crate::client::Client;
+use crate::redact::Secret;
+use crate::{Error, Result};
+
+#[derive(Serialize)]
+struct Value<'a> {
+    value: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Begun {
+    secret: SecretView,
+    workflow: WorkflowView,
+}
+
+/// What is known of a workspace's secrets.
+pub(super) async fn list(client: &Client, workspace: &WorkspaceView) -> Result<Vec<SecretView>> {
+    client.list(&format!("/v1/workspaces/{}/secrets", workspace.id), &[], usize::MAX).await
+}
+
+/// Gives a secret its value, and waits until the node has it.
+pub(super) async fn set(env: &Env, client: &Client, slug: &str, name: &str, value: &Secret) -> Result<SecretView> {
+    let text = std::str::from_utf8(value.expose()).map_err(|_| {
+        Error::input(format!("the value of {name} is not UTF-8"))
+            .hint("encode it, as base64, and decode it on the node")
+    })?;
+    let path = path(client, slug, name).await?;
+    let begun: Begun = client.act(Method::PUT, &path, Some(&Value { value: text })).await?;
+    follow(env, client, slug, begun.workflow.id).await?;
+    let workspace = found(client, slug).await?;
+    let known = list(client, &workspace).await?.into_iter().find(|secret| secret.name == name);
+    Ok(known.unwrap_or(begun.secret))
+}
+
+/// Takes a secret's value away, and waits until the node has forgotten it.
+pub(super) async fn remove(env: &Env, client: &Client, slug: &str, name: &str) -> Result<()> {
+    let path = path(client, slug, name).await?;
+    let begun: Begun = client.act(Method::DELETE, &path, None::<&()>).await?;
+    follow(env, client, slug, begun.workflow.id).await
+}
+
+async fn path(client: &Client, slug: &str, name: &str) -> Result<String> {
+    Ok(format!("/v1/workspaces/{}/secrets/{name}", found(client, slug).await?.id))
+}
+
+/// The workspace with this slug.
+pub(super) async fn found(client: &Client, slug: &str) -> Result<WorkspaceView> {
+    Plane::There(client.clone()).workspace(slug).await?.ok_or_else(|| {
+        Error::input(format!("there is no workspace {slug:?}"))
+            .hint("`stead workspace list` lists those that there are")
+    })
+}
