@@ -123,6 +123,10 @@ ids! {
     SessionId = "sn",
     /// What somebody is asked to become.
     InvitationId = "iv",
+    /// One of a workspace's AI agents.
+    AgentId = "ag",
+    /// A channel through which people reach an agent.
+    AgentChannelId = "ch",
     /// An entry of the audit log.
     AuditId = "au",
 }

@@ -24,6 +24,8 @@ use crate::Result;
 use crate::clock::Clock;
 use crate::error::Context;
 
+mod agent;
+mod agent_channel;
 mod audit;
 mod backup;
 mod blobs;
@@ -51,6 +53,8 @@ mod work;
 mod workflow;
 mod workspace;
 
+pub use agent::{Agent, Seen};
+pub use agent_channel::AgentChannel;
 pub use audit::{AuditHead, AuditPersonal, AuditRow};
 pub use backup::{Manifest, restore, restore_into};
 pub use blobs::{BlobKey, Blobs};
@@ -64,7 +68,9 @@ pub use person::{Login, Person, Session, SignIn};
 pub use reader::Reader;
 pub use revision::Revision;
 pub use secret::{EnvelopeRecord, SecretRecord, SecretState};
-pub use statements::{Listed, PersonPage, StateCount, Turn, WorkflowCount, WorkflowPage, WorkspacePage};
+pub use statements::{
+    AgentChannelPage, AgentPage, Listed, PersonPage, StateCount, Turn, WorkflowCount, WorkflowPage, WorkspacePage,
+};
 pub use token::{Role, TokenRecord};
 pub use tx::Tx;
 pub use workflow::{Ability, Claimant, Placement, StepRecord, StepState, WorkerRecord, WorkflowRecord, WorkflowState};

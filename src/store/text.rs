@@ -106,9 +106,10 @@ pub(super) use {text_column, text_of, words};
 use uuid::Uuid;
 
 use crate::id::{
-    AuditId, FleetId, InvitationId, Mark, NodeId, PersonId, RevisionId, SecretId, SessionId, TokenId, WorkflowId,
-    WorkspaceId,
+    AgentChannelId, AgentId, AuditId, FleetId, InvitationId, Mark, NodeId, PersonId, RevisionId, SecretId, SessionId,
+    TokenId, WorkflowId, WorkspaceId,
 };
 
 id_column!(WorkspaceId, NodeId, WorkflowId, RevisionId, SecretId, TokenId, PersonId, SessionId, InvitationId, AuditId);
+id_column!(AgentId, AgentChannelId);
 text_column!(FleetId, Mark);

@@ -108,6 +108,8 @@ macro_rules! insert {
     };
 }
 
+mod agent;
+mod agent_channel;
 mod audit;
 mod count;
 mod idempotency;
@@ -126,6 +128,8 @@ mod worker;
 mod workflow;
 mod workspace;
 
+pub use agent::AgentPage;
+pub use agent_channel::AgentChannelPage;
 pub use count::{StateCount, WorkflowCount};
 pub use person::PersonPage;
 pub use turn::Turn;
