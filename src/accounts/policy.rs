@@ -12,6 +12,9 @@
 //! | `member.manage` | operator | owner, admin | |
 //! | `secret.read` | operator | owner, admin, member | |
 //! | `secret.manage` | operator | owner, admin | |
+//! | `agent.read` | operator, support | owner, admin, member | |
+//! | `agent.manage` | operator | owner, admin | |
+//! | `agent.report` | operator | owner, admin | |
 //! | `node.read` | operator, support | | |
 //! | `workflow.read` | operator, support | owner, admin, member | |
 //! | `workflow.operate` | operator | | |
@@ -51,6 +54,13 @@ pub enum Permission {
     SecretRead,
     /// Give secrets values, and remove them.
     SecretManage,
+    /// See what is known of agents and their channels.
+    AgentRead,
+    /// Make, change and delete agents and their channels.
+    AgentManage,
+    /// Report what was seen of agents and their channels. It cannot be taken back, so not every member may; machines have a token
+    /// that is held to this.
+    AgentReport,
     /// See nodes.
     NodeRead,
     /// See workflows.
@@ -79,7 +89,7 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::FleetRead,
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
@@ -90,6 +100,9 @@ impl Permission {
         Self::MemberManage,
         Self::SecretRead,
         Self::SecretManage,
+        Self::AgentRead,
+        Self::AgentManage,
+        Self::AgentReport,
         Self::NodeRead,
         Self::WorkflowRead,
         Self::WorkflowOperate,
@@ -116,6 +129,9 @@ impl Permission {
             Self::MemberManage => "member.manage",
             Self::SecretRead => "secret.read",
             Self::SecretManage => "secret.manage",
+            Self::AgentRead => "agent.read",
+            Self::AgentManage => "agent.manage",
+            Self::AgentReport => "agent.report",
             Self::NodeRead => "node.read",
             Self::WorkflowRead => "workflow.read",
             Self::WorkflowOperate => "workflow.operate",
@@ -143,6 +159,8 @@ impl Permission {
             Self::MemberManage => (&[Operator], &[Owner, Admin]),
             Self::SecretRead => (&[Operator], &[Owner, Admin, Member]),
             Self::SecretManage => (&[Operator], &[Owner, Admin]),
+            Self::AgentRead => (&[Operator, Support], &[Owner, Admin, Member]),
+            Self::AgentManage | Self::AgentReport => (&[Operator], &[Owner, Admin]),
             Self::NodeRead => (&[Operator, Support], &[]),
             Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::WorkflowOperate => (&[Operator], &[]),

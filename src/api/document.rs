@@ -5,7 +5,7 @@ use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, accounts, fleet, health, nodes, record, secrets, tokens, workflows, workspaces};
+use super::{App, accounts, agents, fleet, health, nodes, record, secrets, tokens, workflows, workspaces};
 use crate::api::accounts::cookies::SESSION;
 
 #[derive(utoipa::OpenApi)]
@@ -18,6 +18,7 @@ use crate::api::accounts::cookies::SESSION;
     tags(
         (name = "workspaces", description = "Customers' tenancies"),
         (name = "nodes", description = "The machines that serve workspaces"),
+        (name = "agents", description = "Workspaces' AI agents and their channels, without what is said"),
         (name = "secrets", description = "Named values for workspaces' nodes, without the values"),
         (name = "workflows", description = "Durable work"),
         (name = "accounts", description = "People: signing in, sessions, members, invitations"),
@@ -48,6 +49,7 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
         .merge(fleet::routes())
         .merge(workspaces::routes())
         .merge(nodes::routes())
+        .merge(agents::routes())
         .merge(secrets::routes())
         .merge(workflows::routes())
         .merge(tokens::routes())
@@ -64,13 +66,27 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
     let paths = std::mem::take(&mut under_v1.paths.paths);
     document.merge(under_v1);
     for (path, mut item) in paths {
-        let operations =
-            [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten();
-        for operation in operations {
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        let operations = operations.into_iter().filter_map(|(verb, operation)| Some((verb, operation.as_mut()?)));
+        for (verb, operation) in operations {
+            // The handlers' own names are alike, and these must not be (OpenAPI 3.1, section 4.8.10).
+            operation.operation_id = Some(operation_id(verb, &path));
             let either = ["token", "session"].map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new()));
             operation.security = Some(either.to_vec());
         }
         document.paths.paths.insert(format!("/v1{path}"), item);
     }
     (open, v1, document)
+}
+
+/// `get-workspaces-id` for `GET /workspaces/{id}`.
+fn operation_id(verb: &str, path: &str) -> String {
+    let words = path.split(['/', '{', '}']).filter(|word| !word.is_empty());
+    std::iter::once(verb).chain(words).collect::<Vec<_>>().join("-")
 }

@@ -5,6 +5,7 @@
 //! and the audit log name too. One file per verb or noun; [`document`] makes the OpenAPI description from the handlers.
 
 pub mod accounts;
+pub mod agents;
 mod app;
 mod caller;
 mod conditional;

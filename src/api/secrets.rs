@@ -54,7 +54,7 @@ async fn list(
 /// A value.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Value {
+struct SecretValue {
     /// The value; 1 byte to 32 KiB of UTF-8.
     #[schema(min_length = 1, write_only)]
     value: String,
@@ -76,7 +76,7 @@ struct SecretBegun {
         ("id" = String, Path, description = "The workspace's id"),
         ("name" = String, Path, description = "The secret's name, as `OPENAI_API_KEY`"),
     ),
-    request_body = Value,
+    request_body = SecretValue,
     responses(
         (status = 202, body = SecretBegun),
         (status = 409, description = "There is no node yet", body = Problem, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ async fn put(
         problem.detail = "the body must be {\"value\": \"…\"}".into();
         problem
     };
-    let value = Secret::new(body.json::<Value>().map_err(malformed)?.value.into_bytes());
+    let value = Secret::new(body.json::<SecretValue>().map_err(malformed)?.value.into_bytes());
     let (engine, platform) = (app.engine().clone(), app.platform().clone());
     let begun = app.store().write(move |tx| {
         Box::pin(async move {

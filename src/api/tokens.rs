@@ -29,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 /// A token to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewToken)]
 struct New {
     /// What people call it.
     #[schema(min_length = 1, max_length = 100, example = "billing service")]

@@ -62,6 +62,26 @@ pub fn check_domain(text: &str) -> Result<()> {
     Err(Error::input(format!("{text:?} is not a domain")).hint("write a DNS name in lower case: agents.example.com"))
 }
 
+/// A word of the field that moves faster than a program: kinds of agents and of channels, models' providers. So there is a form
+/// that is checked, and no list of those that are known: parts of lower-case letters and digits between single hyphens, the
+/// first of which begins with a letter; at most 32 characters.
+///
+/// # Errors
+/// Fails where the text is something else.
+pub fn check_word(text: &str) -> Result<()> {
+    let part = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if text.len() <= 32 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.split('-').all(part) {
+        return Ok(());
+    }
+    let error = Error::input(format!("{text:?} is not a word for a kind or a provider"));
+    let meant = text.trim().to_ascii_lowercase().replace([' ', '_', '.'], "-");
+    Err(if meant != text && check_word(&meant).is_ok() {
+        error.hint(format!("write {meant}"))
+    } else {
+        error.hint("such a word has at most 32 lower-case letters, digits and single hyphens, and begins with a letter: e-mail")
+    })
+}
+
 /// A secret's name, which is also its credential's: `[A-Z][A-Z0-9_]*`, at most 64 characters.
 ///
 /// # Errors
@@ -129,6 +149,13 @@ mod tests {
         assert!(check_secret("OPENAI_API_KEY").is_ok());
         assert_eq!(check_secret("openai-api-key").unwrap_err().hints(), ["write OPENAI_API_KEY"]);
         assert!(check_secret("../X").is_err());
+        for good in ["telegram", "e-mail", "web2", "azure-openai"] {
+            assert!(check_word(good).is_ok(), "{good}");
+        }
+        for bad in ["", "2web", "-a", "a-", "a--b", "E-Mail", "x.ai", &"x".repeat(33)] {
+            assert!(check_word(bad).is_err(), "{bad}");
+        }
+        assert_eq!(check_word("Azure OpenAI").unwrap_err().hints(), ["write azure-openai"]);
         for (host, good) in [
             ("203.0.113.7", true),
             ("2001:db8::1", true),

@@ -54,6 +54,7 @@ async fn list(
 /// Who is to become what.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewInvitation)]
 struct New {
     /// Their mail address.
     #[schema(format = Email, max_length = 254, example = "ben@example.com")]

@@ -66,6 +66,7 @@ pub(super) async fn show(State(app): State<App>, Extension(caller): Extension<Ca
 /// What is to be another way.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccountChange)]
 pub(super) struct Change {
     /// What one is called; null for nothing.
     #[schema(min_length = 1, max_length = 100)]

@@ -51,6 +51,7 @@ async fn list(
 /// What a member is to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = MemberChange)]
 struct Change {
     /// `admin`, `member` or `billing`.
     #[schema(value_type = String, example = "admin")]

@@ -78,6 +78,7 @@ async fn show(
 /// What is to be another way; what is left out stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(as = PersonChange)]
 struct Change {
     /// Whether they may do nothing: their sessions and the tokens that they made end at once.
     disabled: Option<bool>,

@@ -21,6 +21,7 @@ use crate::store::WorkspaceState;
 /// What changes; what is not named stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WorkspaceChange)]
 pub(super) struct Change {
     /// What people call it.
     #[schema(min_length = 1, max_length = 100)]

@@ -28,6 +28,7 @@ pub(super) const NAME: usize = 100;
 /// A workspace to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewWorkspace)]
 pub(super) struct New {
     /// Its name in DNS: a label of lower-case letters, digits and hyphens.
     #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", example = "acme")]

@@ -115,6 +115,8 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
             workspace.state = WorkspaceState::Gone;
             tx.update_workspace(&workspace).await?;
             tx.revoke_tokens_of(workspace.id).await?;
+            // What was known of its agents is of no use to anybody once they are gone; the entry below stands for all of them.
+            tx.delete_agents_of(workspace.id).await?;
             // One that is parked would wait for ever for a person.
             if let Some(mut left) = tx.live_workflow(provision::KIND, &workspace.id.to_string()).await? {
                 left.state = WorkflowState::Failed;

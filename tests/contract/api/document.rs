@@ -46,6 +46,26 @@ async fn the_reference_page_needs_nothing_but_itself(kind: Kind) {
     assert_eq!(api.raw("GET /problems/none", "").await.status, 404);
 }
 
+/// What the description names, it names once: two things of one name would be described as one.
+#[test]
+fn no_two_operations_share_a_name_or_a_body() {
+    let document: Value = serde_json::from_str(&stead::api::openapi().unwrap()).unwrap();
+    let (mut ids, mut bodies) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(ids.insert(id), "{method} {path}: {id}");
+            let Some(body) = operation.get("requestBody") else { continue };
+            let schema = body["content"]["application/json"]["schema"]["$ref"].as_str();
+            let schema = schema.unwrap_or_else(|| panic!("{method} {path}: a body without a schema: {body}"));
+            assert!(bodies.insert(schema), "{method} {path}: {schema}");
+            let known = &document["components"]["schemas"][schema.rsplit('/').next().unwrap()];
+            assert!(known["properties"].is_object(), "{method} {path}: {schema}: {known}");
+        }
+    }
+    assert!(bodies.len() > 8, "{bodies:?}");
+}
+
 /// Every kind of problem that the code knows is explained.
 #[test]
 fn every_kind_of_problem_is_explained() {
@@ -139,6 +159,8 @@ async fn every_operation_is_refused_to_whoever_lacks_its_permission(kind: Kind) 
         };
         let filled = filled.replace("{person}", "pe_00000000000000000000000000");
         let filled = filled.replace("{name}", "API_KEY");
+        let filled = filled.replace("{agent}", "ag_00000000000000000000000000");
+        let filled = filled.replace("{channel}", "ch_00000000000000000000000000");
         let filled = filled.replace("{invitation}", "iv_00000000000000000000000000");
         assert!(!filled.contains('{'), "the test does not know what to put into {path}");
         let request = format!("{method} {filled}");

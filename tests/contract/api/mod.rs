@@ -1,10 +1,12 @@
 //! The control API over a real socket, on both databases.
 
 mod accounts;
+mod agents;
 mod document;
 mod guard;
 mod logins;
 mod outage;
+mod reports;
 mod schemathesis;
 mod secrets;
 mod tokens;
