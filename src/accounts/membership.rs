@@ -43,7 +43,7 @@ pub async fn found(tx: &mut Tx, workspace: WorkspaceId, person: PersonId, most: 
 async fn may_own_one_more(tx: &mut Tx, person: PersonId, most: u32) -> Result<()> {
     // Held, so that of two requests of one person the second counts what the first has made.
     tx.person(person).await?;
-    let owned = tx.memberships(person).await?.iter().filter(|member| member.role == Role::Owner).count();
+    let owned = tx.memberships(person).await?.iter().filter(|of| of.member.role == Role::Owner).count();
     if u32::try_from(owned).unwrap_or(u32::MAX) >= most {
         return Err(Error::conflict(format!("you own {owned} workspaces, and {most} are the most"))
             .hint("end one of them, or ask an operator"));

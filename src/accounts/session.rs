@@ -75,7 +75,7 @@ pub async fn find(store: &Store, word: &[u8], settings: &Accounts) -> Result<Opt
     }
     let person = reader.person(session.person_id).await?.filter(|person| person.disabled_at.is_none());
     let Some(person) = person else { return Ok(None) };
-    let members = reader.memberships(person.id).await?;
+    let memberships = reader.memberships(person.id).await?;
     drop(reader);
     // To the minute, so that reading is not writing.
     if now - session.used_at > TimeDelta::minutes(1) {
@@ -83,7 +83,8 @@ pub async fn find(store: &Store, word: &[u8], settings: &Accounts) -> Result<Opt
         store.write(move |tx| Box::pin(async move { tx.touch_session(id).await })).await?;
     }
     let platform = person.role.map(|role| Grant { role, workspace: None });
-    let within = members.into_iter().map(|member| Grant { role: member.role, workspace: Some(member.workspace_id) });
+    let within = memberships.into_iter().map(|of| of.member);
+    let within = within.map(|member| Grant { role: member.role, workspace: Some(member.workspace_id) });
     Ok(Some(Principal {
         actor: format!("person:{}", person.id),
         grants: platform.into_iter().chain(within).collect(),

@@ -18,6 +18,28 @@ pub struct Member {
     pub since: Timestamp,
 }
 
+/// A member, with who they are.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct NamedMember {
+    /// What they are to the workspace.
+    #[sqlx(flatten)]
+    pub member: Member,
+    /// Their mail address.
+    pub email: String,
+    /// What they are called.
+    pub name: Option<String>,
+}
+
+/// What somebody is to a workspace, with which that is.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Membership {
+    /// What they are to it.
+    #[sqlx(flatten)]
+    pub member: Member,
+    /// The workspace's slug.
+    pub slug: String,
+}
+
 words! {
     /// What became of an invitation.
     InvitationState {

@@ -62,7 +62,7 @@ use failure::{database, is_stale, is_unavailable};
 pub use idempotency::Answer;
 pub use image::{Channel, Image};
 pub use lock::{FleetLock, LockHolder};
-pub use member::{Invitation, InvitationState, Member};
+pub use member::{Invitation, InvitationState, Member, Membership, NamedMember};
 pub use node::{Node, NodeState};
 pub use person::{Login, Person, Session, SignIn};
 pub use reader::Reader;

@@ -21,7 +21,7 @@ use crate::api::page::Page;
 use crate::api::{App, Problem};
 use crate::id::{InvitationId, WorkspaceId};
 use crate::notify::Mail;
-use crate::store::{InvitationState, Role};
+use crate::store::{InvitationState, NamedMember, Role};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -209,7 +209,7 @@ async fn accept(
         Box::pin(async move {
             let person = own_person(tx, person).await?;
             let member = membership::accept(tx, id, &person, most, &caller.request).await?;
-            Ok(member.map(|member| MemberView::new(member, person)))
+            Ok(member.map(|member| MemberView::from(NamedMember { member, email: person.email, name: person.name })))
         })
     });
     accepted.await?.map(Json).ok_or_else(|| missing(id))

@@ -17,7 +17,7 @@ use crate::api::extract::Body;
 use crate::api::workspaces::check_name;
 use crate::api::{App, Problem};
 use crate::id::WorkspaceId;
-use crate::store::Person;
+use crate::store::{Membership, Person};
 
 /// One's own account.
 #[derive(Debug, Serialize, ToSchema)]
@@ -52,13 +52,12 @@ pub(super) async fn show(State(app): State<App>, Extension(caller): Extension<Ca
     caller.may(&app, Permission::AccountSelf, None).await?;
     let mut reader = app.store().read().await?;
     let person = own_person(&mut reader, caller.signed_in()?.person).await?;
-    let mut workspaces = Vec::new();
-    for member in reader.memberships(person.id).await? {
-        if let Some(workspace) = reader.workspace(member.workspace_id).await? {
-            let role = member.role.to_string();
-            workspaces.push(MembershipView { workspace_id: workspace.id, slug: workspace.slug, role });
-        }
-    }
+    let view = |Membership { member, slug }: Membership| MembershipView {
+        workspace_id: member.workspace_id,
+        slug,
+        role: member.role.to_string(),
+    };
+    let workspaces = reader.memberships(person.id).await?.into_iter().map(view).collect();
     let tag = etag(person.version);
     Ok(([(header::ETAG, tag)], Json(Me { person: person.into(), workspaces })).into_response())
 }

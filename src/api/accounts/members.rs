@@ -16,7 +16,7 @@ use crate::api::extract::{Body, Path};
 use crate::api::page::Page;
 use crate::api::{App, Problem};
 use crate::id::{PersonId, WorkspaceId};
-use crate::store::Role;
+use crate::store::{NamedMember, Role};
 use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -38,14 +38,8 @@ async fn list(
     Path(id): Path<WorkspaceId>,
 ) -> Result<Json<Page<MemberView>>, Problem> {
     caller.may(&app, Permission::MemberRead, Some(id)).await?;
-    let mut reader = app.store().read().await?;
-    let mut items = Vec::new();
-    for member in reader.members(id).await? {
-        if let Some(person) = reader.person(member.person_id).await? {
-            items.push(MemberView::new(member, person));
-        }
-    }
-    Ok(Json(Page { items, next: None }))
+    let members = app.store().read().await?.named_members(id).await?;
+    Ok(Json(Page { items: members.into_iter().map(MemberView::from).collect(), next: None }))
 }
 
 /// What a member is to be.
@@ -87,7 +81,7 @@ async fn change(
             let entry = caller.entry("member.change", id.to_string()).detail("member", person.to_string());
             entry.detail("role", role.as_str()).append(tx).await?;
             let person = tx.person(person).await?.ok_or_else(|| Error::failed("a member is a person"))?;
-            Ok(Some(MemberView::new(member, person)))
+            Ok(Some(MemberView::from(NamedMember { member, email: person.email, name: person.name })))
         })
     });
     changed.await?.map(Json).ok_or_else(|| missing(person))

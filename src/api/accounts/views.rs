@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::{InvitationId, PersonId, SessionId, WorkspaceId};
-use crate::store::{Invitation, Member, Person, Session};
+use crate::store::{Invitation, NamedMember, Person, Session};
 
 /// Somebody who signs in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -97,10 +97,9 @@ pub struct MemberView {
     pub since: Timestamp,
 }
 
-impl MemberView {
-    pub(super) fn new(member: Member, person: Person) -> Self {
-        let role = member.role.to_string();
-        Self { person_id: person.id, email: person.email, name: person.name, role, since: member.since }
+impl From<NamedMember> for MemberView {
+    fn from(NamedMember { member, email, name }: NamedMember) -> Self {
+        Self { person_id: member.person_id, email, name, role: member.role.to_string(), since: member.since }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::clock::Timestamp;
 use crate::id::{InvitationId, PersonId, WorkspaceId};
-use crate::store::{Invitation, Member, Reader, Tx};
+use crate::store::{Invitation, Member, Membership, NamedMember, Reader, Tx};
 
 impl Reader {
     /// What somebody is to a workspace.
@@ -28,15 +28,29 @@ impl Reader {
         all!(self, "reading the members", "SELECT * FROM members WHERE workspace_id = $1 ORDER BY person_id", workspace)
     }
 
+    /// A workspace's members with who they are, in the order of their coming to the platform.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn named_members(&mut self, workspace: WorkspaceId) -> Result<Vec<NamedMember>> {
+        all!(
+            self,
+            "reading the members",
+            "SELECT m.*, p.email, p.name FROM members m JOIN people p ON p.id = m.person_id \
+             WHERE m.workspace_id = $1 ORDER BY m.person_id",
+            workspace
+        )
+    }
+
     /// What a person is to workspaces that are not gone.
     ///
     /// # Errors
     /// Fails where the database does.
-    pub async fn memberships(&mut self, person: PersonId) -> Result<Vec<Member>> {
+    pub async fn memberships(&mut self, person: PersonId) -> Result<Vec<Membership>> {
         all!(
             self,
             "reading memberships",
-            "SELECT m.* FROM members m JOIN workspaces w ON w.id = m.workspace_id \
+            "SELECT m.*, w.slug FROM members m JOIN workspaces w ON w.id = m.workspace_id \
              WHERE m.person_id = $1 AND w.state <> 'gone' ORDER BY m.workspace_id",
             person
         )

@@ -355,6 +355,8 @@ async fn a_workspace_changes_hands_by_offer_and_consent(kind: Kind) {
     let (to_ben, to_eve) = (offer(&ann, "ben@example.com").await, offer(&ann, "eve@example.com").await);
     assert_eq!(api.raw(&to_ben, &ben).await.status, 200);
     assert_eq!(roles().await, "ann@example.com: admin, ben@example.com: owner");
+    let hers = api.raw("GET /v1/me", &ann).await.json()["workspaces"].clone();
+    assert_eq!(hers, json!([{"workspace_id": id, "slug": "acme", "role": "admin"}]));
     // What she offered twice, she has no more.
     assert_eq!(api.raw(&to_eve, &eve).await.problem(), "conflict");
     let by_token = api.token(json!({"name": "t", "role": "owner", "workspace_id": id})).await;
