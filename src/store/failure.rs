@@ -28,6 +28,8 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
                 .iter()
                 .any(|class| code.starts_with(class))
         }
+        // 13: the disk is full, which may change, and then the same goes through.
+        sqlx::Error::Database(error) => sqlite_code(&**error) == Some(13),
         _ => false,
     }
 }
@@ -39,6 +41,11 @@ pub(super) fn is_stale(error: &sqlx::Error) -> bool {
 
 fn is_postgres(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
+}
+
+/// SQLite's primary result code (https://www.sqlite.org/rescode.html): the low byte.
+fn sqlite_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
+    Some(error.code()?.parse::<i32>().ok()? & 0xff)
 }
 
 fn hint(error: &sqlx::Error) -> Option<&'static str> {
@@ -59,8 +66,7 @@ fn hint(error: &sqlx::Error) -> Option<&'static str> {
                 _ => None,
             }
         }
-        // The low byte is SQLite's primary result code (https://www.sqlite.org/rescode.html).
-        sqlx::Error::Database(error) => match error.code()?.parse::<i32>().ok()? & 0xff {
+        sqlx::Error::Database(error) => match sqlite_code(&**error)? {
             5 | 6 => Some("another program holds the store for long; try again when it is done"),
             8 => Some("the store cannot be written: check the owner and mode of the .stead folder"),
             11 | 26 => Some("the store's file is damaged: restore it from a backup with `stead restore`"),

@@ -13,6 +13,10 @@ mod shared;
 mod trouble;
 mod workers;
 
+#[path = "../support/asked.rs"]
+mod asked;
+#[path = "../support/control.rs"]
+mod control;
 #[path = "../support/mail.rs"]
 mod mail;
 #[path = "../support/postgres.rs"]
@@ -100,7 +104,7 @@ impl World {
     /// One whose store belongs to no fleet yet.
     pub(crate) async fn unbound(kind: Kind) -> Self {
         match kind {
-            Kind::Sqlite => Self::at(Place::Folder).await,
+            Kind::Sqlite => Self::at(tempfile::tempdir().unwrap(), Place::Folder).await,
             Kind::Postgres => Self::of(Database::new()).await,
         }
     }
@@ -108,11 +112,17 @@ impl World {
     /// One over this database, which is empty.
     pub(crate) async fn of(database: Database) -> Self {
         assert_ne!(Store::migrate(database.url().parse().unwrap()).await.unwrap(), 0);
-        Self::at(|folder| Place::Database(database, folder)).await
+        Self::at(tempfile::tempdir().unwrap(), |folder| Place::Database(database, folder)).await
     }
 
-    async fn at(place: impl FnOnce(Utf8PathBuf) -> Place) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    /// One whose store is in a folder below this one.
+    pub(crate) async fn within(dir: &Utf8Path) -> Self {
+        let world = Self::at(tempfile::tempdir_in(dir).unwrap(), Place::Folder).await;
+        world.store.bind_fleet(&world.fleet).await.unwrap();
+        world
+    }
+
+    async fn at(dir: tempfile::TempDir, place: impl FnOnce(Utf8PathBuf) -> Place) -> Self {
         let place = place(Utf8Path::from_path(dir.path()).unwrap().join(".stead"));
         let store = open_place(&place.words()).await;
         Self { store, fleet: FleetId::mint(), place, dir }

@@ -1,5 +1,6 @@
 //! Trouble: writes that fail, many writers, newer programs, a full disk.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 
 use camino::Utf8Path;
@@ -97,13 +98,13 @@ async fn a_file_that_is_no_store_is_told_as_such() {
 }
 
 /// A small file system of its own; needs root.
-struct Tmpfs(camino::Utf8PathBuf);
+pub(crate) struct Tmpfs(pub(crate) camino::Utf8PathBuf);
 
 impl Tmpfs {
-    fn mount(at: &Utf8Path) -> Self {
+    pub(crate) fn mount(at: &Utf8Path, size: &CStr) -> Self {
         std::fs::create_dir(at).unwrap();
-        let size = Some(c"size=1m");
-        rustix::mount::mount("stead-test", at.as_str(), "tmpfs", rustix::mount::MountFlags::empty(), size).unwrap();
+        rustix::mount::mount("stead-test", at.as_str(), "tmpfs", rustix::mount::MountFlags::empty(), Some(size))
+            .unwrap();
         Self(at.to_owned())
     }
 }
@@ -121,7 +122,7 @@ async fn a_full_disk_loses_nothing_acknowledged_and_says_the_way_out() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let mount = Tmpfs::mount(&Utf8Path::from_path(dir.path()).unwrap().join("small"));
+    let mount = Tmpfs::mount(&Utf8Path::from_path(dir.path()).unwrap().join("small"), c"size=1m");
     let store = open(&mount.0.join(".stead")).await;
     let long: &'static str = Box::leak("x".repeat(20_000).into_boxed_str());
     let mut acknowledged = 0;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::store::reader::Connection;
 use crate::store::{Reader, Tx, database};
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// More than this many writes do not share a commit, so that the first does not wait for too many others.
 const GROUP: usize = 64;
@@ -52,11 +52,11 @@ where
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(value)), None) => Ok(value),
             (_, why) => {
-                let why = why.map(|error| (error.one_line(), error.hints().to_vec())).unwrap_or_default();
-                Err(why
-                    .1
-                    .into_iter()
-                    .fold(Error::failed(format!("nothing was written: {}", why.0)), |error, hint| error.hint(hint)))
+                let (kind, why, hints) = why.map_or((Kind::Failed, String::new(), &[][..]), |error| {
+                    (error.kind(), error.one_line(), error.hints())
+                });
+                let error = Error::new(kind, format!("nothing was written: {why}"));
+                Err(hints.iter().fold(error, Error::hint))
             }
         };
         // Whoever asked may have gone; the write stands.
@@ -122,8 +122,11 @@ async fn commit(tx: &mut Tx, group: &mut [Box<dyn Job>]) -> Result<()> {
             statement(tx, "SAVEPOINT job").await?;
             if !job.run(tx).await {
                 // Fails where SQLite itself has rolled the transaction back (a full disk, an I/O error): then nothing of
-                // the group may be acknowledged.
-                statement(tx, "ROLLBACK TO job").await?;
+                // the group may be acknowledged. The others' writes may go through when that is over.
+                let rolled_back = statement(tx, "ROLLBACK TO job").await;
+                rolled_back.map_err(|error| {
+                    Error::new(Kind::Unavailable, "another write of the same group failed").because(error)
+                })?;
             }
             statement(tx, "RELEASE job").await?;
         }

@@ -2,7 +2,9 @@
 
 mod accounts;
 mod agents;
+mod asked;
 mod document;
+mod full;
 mod guard;
 mod logins;
 mod outage;
@@ -14,25 +16,22 @@ mod workflows;
 mod workspaces;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use serde_json::Value;
-use stead::accounts::{Email, TokenHash, sign_in};
-use stead::api::{self, App, Origin, Settings};
+use stead::accounts::{Email, sign_in};
+use stead::api::{self, Origin, Settings};
 use stead::clock::{Clock, SystemClock};
-use stead::config::Config;
 use stead::config::control::{Accounts, Http, Limits, Mail};
-use stead::fleet::FileSet;
 use stead::notify::Mailer;
-use stead::secrets::keys::FleetKeys;
 use stead::store::{Member, Role, Store, WorkerRecord};
-use stead::workflow::flows::{self, Platform};
-use stead::workflow::{Engine, NoObserver};
+use stead::workflow::Engine;
+use stead::workflow::flows::Platform;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Kind, World};
+pub(crate) use crate::control::ROOT;
+use crate::{Kind, World, control};
 
 /// A server over a store with a published revision.
 pub(crate) struct Api {
@@ -98,20 +97,6 @@ impl Answer {
 /// Limits that no test comes to.
 pub(crate) const MANY: Limits = Limits { per_address: 100_000, per_token: 100_000, sign_ins: 100_000 };
 
-/// The token of this machine's operator.
-pub(crate) const ROOT: &str = "right";
-
-const FLEET: &str = "
-providers:
-  local: {kind: local}
-  own: {kind: ssh}
-tiers:
-  starter: {provider: local, size: {vcpus: 1, memory: 1GiB, disk: 10GiB}, image: agent-node, playbooks: [bootstrap]}
-  brought: {provider: own, playbooks: [bootstrap]}
-workspaces:
-  declared: {tier: starter}
-";
-
 impl Api {
     pub(crate) async fn start(kind: Kind) -> Self {
         Self::with(kind, Http::default(), MANY).await
@@ -131,20 +116,6 @@ impl Api {
     }
 
     async fn whole(world: World, http: Http, limits: Limits, accounts: Accounts, mail: &Mail) -> Self {
-        let dir = world.path("fleet");
-        std::fs::create_dir(&dir).unwrap();
-        std::fs::write(dir.join("stead.yaml"), format!("fleet: {{name: test, id: {}}}{FLEET}", world.fleet)).unwrap();
-        let files = FileSet::read(&dir).unwrap();
-        let (digest, blob) = (files.digest(), world.store.blobs().put(files.to_bytes().unwrap()).await.unwrap());
-        let publish =
-            world.store.write(move |tx| Box::pin(async move { tx.publish(&digest, &blob, "local:root").await }));
-        publish.await.unwrap();
-
-        let keys = FleetKeys::open_or_create(&FleetKeys::folder(&dir)).unwrap();
-        let platform = Platform::new(world.fleet.clone(), dir, Config::from_env().unwrap(), keys, None);
-        let platform = Arc::new(platform);
-        let engine =
-            Engine::new(world.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "local:test");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
         let settings = Settings {
@@ -154,7 +125,7 @@ impl Api {
             origin: Some(Origin::parse(&format!("http://{address}")).unwrap()),
             mailer: Mailer::start(mail).unwrap().map(|(mailer, _)| mailer),
         };
-        let app = App::new(engine.clone(), platform, TokenHash::of(ROOT.as_bytes()), settings);
+        let (app, engine) = control::app(&world.store, &world.fleet, &world.path("fleet"), settings).await;
         let stop = shutdown.clone();
         let server = tokio::spawn(async move { api::serve(listener, api::router(app), &http, stop).await });
         Self { world, engine, address, shutdown, server }
