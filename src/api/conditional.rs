@@ -59,6 +59,8 @@ impl Expected {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -75,5 +77,27 @@ mod tests {
         assert_eq!(read("\"other\"").unwrap().check(9).unwrap_err().status, 412);
         assert_eq!(read("W/\"7\"").unwrap_err().status, 400);
         assert_eq!(Expected::required(&HeaderMap::new()).unwrap_err().status, 428);
+    }
+
+    proptest! {
+        #[test]
+        fn tags_are_read_as_they_are_written(versions in prop::collection::vec(any::<u64>(), 1..5), other: u64) {
+            let mut headers = HeaderMap::new();
+            let tags: Vec<String> = versions.iter().map(|version| etag(*version).to_str().unwrap().to_owned()).collect();
+            headers.insert(header::IF_MATCH, HeaderValue::from_str(&tags.join(" , ")).unwrap());
+            let expected = Expected::required(&headers).unwrap();
+            prop_assert_eq!(expected.check(other).is_ok(), versions.contains(&other));
+            prop_assert!(versions.iter().all(|version| expected.check(*version).is_ok()));
+        }
+
+        #[test]
+        fn any_header_is_an_expectation_or_a_bad_request(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
+            let mut headers = HeaderMap::new();
+            headers.insert(header::IF_MATCH, value);
+            if let Err(problem) = Expected::required(&headers) {
+                prop_assert_eq!(problem.status, 400);
+            }
+        }
     }
 }

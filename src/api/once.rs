@@ -125,3 +125,33 @@ fn replay(answer: Answer, hash: &str) -> Result<Response, Problem> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     Ok(Created { status, location: answer.location, body: answer.answer, once: None }.respond(true))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_key_is_taken_as_it_is_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..140)) {
+            let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Ok(()) };
+            let mut headers = HeaderMap::new();
+            headers.insert(KEY, value);
+            match key(&headers) {
+                Ok(key) => prop_assert!(key.is_some_and(|key| (1..=128).contains(&key.len()) && key.is_ascii())),
+                Err(problem) => prop_assert_eq!(problem.status, 400),
+            }
+        }
+
+        #[test]
+        fn a_key_in_quotes_is_the_same_key(text in "[!#-~]{1,128}") {
+            for written in [text.clone(), format!("\"{text}\""), format!(" {text} ")] {
+                let mut headers = HeaderMap::new();
+                headers.insert(KEY, HeaderValue::from_str(&written).unwrap());
+                let read = key(&headers).ok().flatten();
+                prop_assert_eq!(read.as_ref(), Some(&text));
+            }
+        }
+    }
+}

@@ -66,6 +66,8 @@ fn bad(detail: String) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::id::{NodeId, WorkspaceId};
 
@@ -84,5 +86,17 @@ mod tests {
             assert_eq!(PageParams { cursor: None, limit: Some(limit) }.to_read().unwrap_err().status, 400);
         }
         assert!(PageParams { cursor: Some("?".into()), limit: None }.after::<NodeId>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_cursor_is_a_place_in_the_list_or_a_bad_request(text: String, bytes: Vec<u8>) {
+            for cursor in [text, BASE64_URL_SAFE_NO_PAD.encode(bytes)] {
+                let params = PageParams { cursor: Some(cursor), limit: None };
+                if let Err(problem) = params.after::<NodeId>() {
+                    prop_assert_eq!(problem.status, 400);
+                }
+            }
+        }
     }
 }

@@ -32,6 +32,8 @@ pub(super) fn unset(name: &'static str) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -42,6 +44,18 @@ mod tests {
         assert_eq!(read(&headers, SIGN_IN), None);
         headers.append(header::COOKIE, HeaderValue::from_static("__Host-stead_session=y"));
         assert_eq!(read(&headers, SESSION), None);
+    }
+
+    proptest! {
+        #[test]
+        fn ours_is_read_whatever_stands_beside_it(before in "[ -:<-~]{0,20}", after in "[ -:<-~]{0,20}") {
+            let mut headers = HeaderMap::new();
+            let line = format!("{before};{SESSION}=x;{after}");
+            headers.append(header::COOKIE, HeaderValue::from_str(&line).unwrap());
+            let alone = !before.contains(SESSION) && !after.contains(SESSION);
+            let found = read(&headers, SESSION);
+            prop_assert_eq!(found.as_deref(), alone.then_some("x"));
+        }
     }
 
     #[test]
