@@ -185,6 +185,7 @@ async fn a_new_value_of_a_delivered_secret_waits_as_the_next_version() {
         delivered_at: Some(now),
         created_at: now,
         updated_at: now,
+        lost_at: None,
     };
     let (id, node_id) = (workspace.id, node.id);
     store

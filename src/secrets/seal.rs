@@ -54,10 +54,11 @@ impl Sealed {
             masked_tail: self.masked_tail.clone(),
             salt: hex::encode(self.salt),
             state: SecretState::Vault,
-            node_id: before.as_ref().and_then(|before| before.node_id),
+            node_id: before.as_ref().filter(|before| before.lost_at.is_none()).and_then(|before| before.node_id),
             delivered_at: None,
             created_at: before.map_or(now, |before| before.created_at),
             updated_at: now,
+            lost_at: None,
         }
     }
 }

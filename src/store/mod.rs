@@ -63,7 +63,7 @@ pub use idempotency::Answer;
 pub use image::{Channel, Image};
 pub use lock::{FleetLock, LockHolder};
 pub use member::{Invitation, InvitationState, Member, Membership, NamedMember};
-pub use node::{Node, NodeState};
+pub use node::{Node, NodeRole, NodeState};
 pub use person::{Login, Person, Session, SignIn};
 pub use reader::Reader;
 pub use revision::Revision;

@@ -32,7 +32,19 @@ words! {
     }
 }
 
-/// The machine that serves a workspace.
+words! {
+    /// What a node is to its workspace.
+    NodeRole {
+        /// It serves it.
+        Serving = "serving",
+        /// A rebuild makes it, to serve from some moment on.
+        Incoming = "incoming",
+        /// Another serves in its place; it is being destroyed.
+        Outgoing = "outgoing",
+    }
+}
+
+/// The machine that serves a workspace, or takes over from the one that does.
 #[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
 pub struct Node {
     /// Its id.
@@ -83,6 +95,10 @@ pub struct Node {
     pub updated_at: Timestamp,
     /// The host that a local node lies on; its workflows run there.
     pub host: Option<String>,
+    /// The recipient of an identity that the node made and may have put in use.
+    pub recipient_pending: Option<String>,
+    /// What it is to its workspace.
+    pub role: NodeRole,
 }
 
 impl Node {
@@ -118,6 +134,8 @@ impl Node {
             created_at: now,
             updated_at: now,
             host: None,
+            recipient_pending: None,
+            role: NodeRole::Serving,
         }
     }
 

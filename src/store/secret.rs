@@ -45,12 +45,14 @@ pub struct SecretRecord {
     pub created_at: Timestamp,
     /// When its record last changed; set by the store.
     pub updated_at: Timestamp,
+    /// When the value was lost with the node that held it, which is still named; none once it was given again.
+    pub lost_at: Option<Timestamp>,
 }
 
 impl SecretRecord {
     /// Whether a node holds a value, and nobody has removed it.
     pub fn is_in_use(&self) -> bool {
-        self.node_id.is_some() && !self.is_removed()
+        self.node_id.is_some() && !self.is_removed() && self.lost_at.is_none()
     }
 
     /// Whether it was removed: then only its version is left, since a node takes none that is not above all it has seen.
@@ -65,6 +67,7 @@ impl SecretRecord {
         self.masked_tail = None;
         self.state = SecretState::Vault;
         self.delivered_at = None;
+        self.lost_at = None;
     }
 }
 

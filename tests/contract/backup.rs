@@ -193,6 +193,7 @@ async fn full() -> World {
                 delivered_at: Some(now),
                 created_at: now,
                 updated_at: now,
+                lost_at: None,
             };
             tx.put_secret(&secret).await?;
             let envelope = Envelope {

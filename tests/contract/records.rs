@@ -7,8 +7,8 @@ use serde_json::json;
 use stead::clock::{Clock, SystemClock};
 use stead::id::{FleetId, RevisionId, SecretId, WorkflowId, WorkspaceId};
 use stead::store::{
-    BlobKey, Channel, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeState, SecretRecord, SecretState, StepRecord,
-    StepState, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
+    BlobKey, Channel, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeRole, NodeState, SecretRecord, SecretState,
+    StepRecord, StepState, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
 };
 use stead::wire::envelope::Envelope;
 
@@ -87,6 +87,7 @@ async fn a_nodes_record_comes_back_and_refuses_a_lower_fence(kind: Kind) {
     node.state = NodeState::Ready;
     node.addresses = vec!["10.0.0.2".parse().unwrap(), "fd00::2".parse().unwrap()];
     node.host_key = Some("ssh-ed25519 AAAA".into());
+    (node.recipient, node.recipient_pending) = (Some("age1old".into()), Some("age1new".into()));
     node.verified = true;
     node.details = json!({"machine": "m-1"});
     node.fence = 7;
@@ -97,12 +98,38 @@ async fn a_nodes_record_comes_back_and_refuses_a_lower_fence(kind: Kind) {
     assert_eq!(found, node);
     assert_eq!(world.store.read().await.unwrap().node_by_mark(&node.mark).await.unwrap().unwrap(), node);
 
+    // A rebuild's own nodes stand beside it, one of each kind, and serve nobody.
+    let beside = |role| Node { role, ..Node::new(&world.fleet, workspace.id, "local", "local", SystemClock.now()) };
+    let insert = |node: Node| world.store.write(move |tx| Box::pin(async move { tx.insert_node(&node).await }));
+    let incoming = beside(NodeRole::Incoming);
+    insert(incoming.clone()).await.unwrap();
+    assert!(insert(beside(NodeRole::Incoming)).await.unwrap_err().to_string().contains("has a node already"));
+    let mut reader = world.store.read().await.unwrap();
+    assert_eq!(reader.node_of(workspace.id).await.unwrap().unwrap(), node);
+    assert_eq!(reader.nodes_of(&[workspace.id]).await.unwrap()[&workspace.id], node);
+    assert_eq!(reader.node_as(workspace.id, NodeRole::Incoming).await.unwrap().unwrap(), incoming);
+    assert_eq!(reader.node_as(workspace.id, NodeRole::Outgoing).await.unwrap(), None);
+    assert_eq!(reader.all_nodes_of(workspace.id).await.unwrap().len(), 2);
+    drop(reader);
+    // The one takes the other's place.
+    let (old, new) = (node.clone(), incoming.clone());
+    let switch = world.store.write(move |tx| {
+        Box::pin(async move {
+            tx.update_node(&Node { role: NodeRole::Outgoing, ..old }).await?;
+            tx.update_node(&Node { role: NodeRole::Serving, ..new }).await
+        })
+    });
+    switch.await.unwrap();
+    let serving = world.store.read().await.unwrap().node_of(workspace.id).await.unwrap().unwrap();
+    assert_eq!(serving.id, incoming.id);
+    update(Node { state: NodeState::Gone, ..serving }).await.unwrap();
+    update(node.clone()).await.unwrap();
+
     let stale = Node { fence: 6, state: NodeState::Gone, ..node.clone() };
     let error = update(stale).await.unwrap_err();
     assert!(error.to_string().contains("taken over by another program (fence 7, ours is 6)"), "{error}");
 
     let second = Node::new(&world.fleet, workspace.id, "local", "local", SystemClock.now());
-    let insert = |node: Node| world.store.write(move |tx| Box::pin(async move { tx.insert_node(&node).await }));
     assert!(insert(second.clone()).await.unwrap_err().to_string().contains("has a node already"));
     update(Node { state: NodeState::Gone, ..node }).await.unwrap();
     insert(second.clone()).await.unwrap();
@@ -126,6 +153,7 @@ async fn secrets_keep_the_newest_and_envelopes_go_when_acknowledged_or_late(kind
         delivered_at: None,
         created_at: now,
         updated_at: now,
+        lost_at: None,
     };
     let put = |secret: SecretRecord| world.store.write(move |tx| Box::pin(async move { tx.put_secret(&secret).await }));
     put(secret(1)).await.unwrap();

@@ -157,7 +157,8 @@ async fn record(env: &Env, store: &Store, slug: &str, name: &str, workspace: Opt
                 // Without a record nothing was ever delivered, and the first delivery will be version 1.
                 let version = recorded.as_ref().map_or(1, |recorded| recorded.version + 1);
                 if let Some(recorded) = recorded {
-                    let next = SecretRecord { version, state: SecretState::Vault, delivered_at: None, ..recorded };
+                    let (state, delivered_at, lost_at) = (SecretState::Vault, None, None);
+                    let next = SecretRecord { version, state, delivered_at, lost_at, ..recorded };
                     tx.put_secret(&next).await?;
                 }
                 let target = id.map_or_else(|| format!("workspace/{slug}"), |id| id.to_string());

@@ -6,7 +6,7 @@ use sqlx::types::Json;
 
 use super::signed;
 use crate::id::{Mark, NodeId, WorkspaceId};
-use crate::store::{Listed, Node, Reader, Tx};
+use crate::store::{Listed, Node, NodeRole, Reader, Tx};
 use crate::{Error, Result};
 
 impl Reader {
@@ -34,7 +34,34 @@ impl Reader {
         held!(
             self,
             "reading a workspace's node",
-            "SELECT * FROM nodes WHERE workspace_id = $1 AND state <> 'gone'",
+            "SELECT * FROM nodes WHERE workspace_id = $1 AND role = 'serving' AND state <> 'gone'",
+            workspace
+        )
+    }
+
+    /// The node that is this to a workspace.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn node_as(&mut self, workspace: WorkspaceId, role: NodeRole) -> Result<Option<Node>> {
+        held!(
+            self,
+            "reading a workspace's node",
+            "SELECT * FROM nodes WHERE workspace_id = $1 AND role = $2 AND state <> 'gone'",
+            workspace,
+            role
+        )
+    }
+
+    /// All of a workspace's nodes that are not gone, in the order of their making: beside the one that serves, those of a rebuild.
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn all_nodes_of(&mut self, workspace: WorkspaceId) -> Result<Vec<Node>> {
+        all!(
+            self,
+            "reading a workspace's nodes",
+            "SELECT * FROM nodes WHERE workspace_id = $1 AND state <> 'gone' ORDER BY id",
             workspace
         )
     }
@@ -52,8 +79,8 @@ impl Reader {
             self,
             "reading the workspaces' nodes",
             (
-                "SELECT * FROM nodes WHERE state <> 'gone' AND workspace_id IN (SELECT value FROM json_each($1))",
-                "SELECT * FROM nodes WHERE state <> 'gone' AND workspace_id IN \
+                "SELECT * FROM nodes WHERE state <> 'gone' AND role = 'serving' AND workspace_id IN (SELECT value FROM json_each($1))",
+                "SELECT * FROM nodes WHERE state <> 'gone' AND role = 'serving' AND workspace_id IN \
                  (SELECT value::uuid FROM jsonb_array_elements_text($1))"
             ),
             Json(ids),
@@ -99,15 +126,15 @@ impl Tx {
     /// Records a new node, before anything is made for it outside.
     ///
     /// # Errors
-    /// Fails where its workspace has a live node already.
+    /// Fails where its workspace has a live node of that role already.
     pub async fn insert_node(&mut self, node: &Node) -> Result<()> {
         let inserted = insert!(
             self,
             "recording a node",
             "INSERT INTO nodes (id, workspace_id, mark, provider, kind, state, addresses, ssh_port, \"user\", \
              bootstrap_host_key, host_key, host_key_pending, verified, recipient, image, agent_version, \
-             playbook_digest, details, fence, created_at, updated_at, host) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
+             playbook_digest, details, fence, created_at, updated_at, host, recipient_pending, role) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
             node.id,
             node.workspace_id,
             &node.mark,
@@ -130,6 +157,8 @@ impl Tx {
             node.created_at,
             node.updated_at,
             &node.host,
+            &node.recipient_pending,
+            node.role,
         )?;
         match inserted {
             true => Ok(()),
@@ -149,7 +178,8 @@ impl Tx {
             "writing a node",
             "UPDATE nodes SET state = $1, addresses = $2, ssh_port = $3, \"user\" = $4, bootstrap_host_key = $5, \
              host_key = $6, host_key_pending = $7, verified = $8, recipient = $9, image = $10, agent_version = $11, \
-             playbook_digest = $12, details = $13, fence = $14, updated_at = $15, host = $16 WHERE id = $17 AND fence <= $14",
+             playbook_digest = $12, details = $13, fence = $14, updated_at = $15, host = $16, recipient_pending = $17, role = $18 \
+             WHERE id = $19 AND fence <= $14",
             node.state,
             Json(&node.addresses),
             i64::from(node.ssh_port),
@@ -166,6 +196,8 @@ impl Tx {
             signed(node.fence)?,
             now,
             &node.host,
+            &node.recipient_pending,
+            node.role,
             node.id,
         )?;
         match updated {

@@ -62,11 +62,12 @@ impl Tx {
             self,
             "recording a secret",
             "INSERT INTO secrets (id, workspace_id, name, version, fingerprint, masked_tail, salt, state, node_id, \
-             delivered_at, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+             delivered_at, created_at, updated_at, lost_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
              ON CONFLICT (workspace_id, name) DO UPDATE SET version = excluded.version, \
              fingerprint = excluded.fingerprint, masked_tail = excluded.masked_tail, salt = excluded.salt, \
              state = excluded.state, node_id = excluded.node_id, delivered_at = excluded.delivered_at, \
-             updated_at = excluded.updated_at WHERE excluded.version >= secrets.version",
+             updated_at = excluded.updated_at, lost_at = excluded.lost_at WHERE excluded.version >= secrets.version",
             secret.id,
             secret.workspace_id,
             &secret.name,
@@ -78,7 +79,8 @@ impl Tx {
             secret.node_id,
             secret.delivered_at,
             secret.created_at,
-            now
+            now,
+            secret.lost_at
         )?;
         match put {
             1 => Ok(()),

@@ -86,6 +86,8 @@ pub(super) const TABLES: &[Table] = &[
             ("created_at", Time),
             ("updated_at", Time),
             ("host", Text),
+            ("recipient_pending", Text),
+            ("role", Text),
         ],
     },
     Table {
@@ -124,6 +126,7 @@ pub(super) const TABLES: &[Table] = &[
             ("delivered_at", Time),
             ("created_at", Time),
             ("updated_at", Time),
+            ("lost_at", Time),
         ],
     },
     Table {
