@@ -40,13 +40,32 @@ pub fn read_or_create(path: &Utf8Path) -> Result<Vec<Identity>> {
     if let Some(identities) = read(path)? {
         return Ok(identities);
     }
-    let identity = Identity::generate();
-    let text =
-        Zeroizing::new(format!("# public key: {}\n{}\n", identity.to_public(), identity.to_string().expose_secret()));
-    if atomic_file::create(path, text.as_bytes(), 0o600)? {
-        return Ok(vec![identity]);
+    let made = vec![Identity::generate()];
+    if atomic_file::create(path, text(&made).as_bytes(), 0o600)? {
+        return Ok(made);
     }
     read(path)?.ok_or_else(|| Error::failed(format!("{path} was removed while it was read")))
+}
+
+/// Writes the file (0600) with these identities, over what it held.
+///
+/// # Errors
+/// Fails as the file system does; then it holds what it held before.
+pub fn write(path: &Utf8Path, identities: &[Identity]) -> Result<()> {
+    atomic_file::write(path, text(identities).as_bytes(), 0o600)
+}
+
+fn text(identities: &[Identity]) -> Zeroizing<String> {
+    // Allocated once: growing would leave copies behind. A line of each kind is shorter than this.
+    let mut text = Zeroizing::new(String::with_capacity(identities.len() * 256));
+    for identity in identities {
+        text.push_str("# public key: ");
+        text.push_str(&identity.to_public().to_string());
+        text.push('\n');
+        text.push_str(identity.to_string().expose_secret());
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]

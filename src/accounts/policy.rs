@@ -16,6 +16,7 @@
 //! | `agent.manage` | operator | owner, admin | |
 //! | `agent.report` | operator | owner, admin | |
 //! | `node.read` | operator, support | | |
+//! | `node.rotate` | operator | owner, admin | |
 //! | `workflow.read` | operator, support | owner, admin, member | |
 //! | `workflow.operate` | operator | | |
 //! | `revision.read` | operator, support | | |
@@ -63,6 +64,8 @@ pub enum Permission {
     AgentReport,
     /// See nodes.
     NodeRead,
+    /// Give a node another identity.
+    NodeRotate,
     /// See workflows.
     WorkflowRead,
     /// Retry and abandon workflows.
@@ -89,7 +92,7 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::FleetRead,
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
@@ -104,6 +107,7 @@ impl Permission {
         Self::AgentManage,
         Self::AgentReport,
         Self::NodeRead,
+        Self::NodeRotate,
         Self::WorkflowRead,
         Self::WorkflowOperate,
         Self::RevisionRead,
@@ -133,6 +137,7 @@ impl Permission {
             Self::AgentManage => "agent.manage",
             Self::AgentReport => "agent.report",
             Self::NodeRead => "node.read",
+            Self::NodeRotate => "node.rotate",
             Self::WorkflowRead => "workflow.read",
             Self::WorkflowOperate => "workflow.operate",
             Self::RevisionRead => "revision.read",
@@ -162,6 +167,7 @@ impl Permission {
             Self::AgentRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::AgentManage | Self::AgentReport => (&[Operator], &[Owner, Admin]),
             Self::NodeRead => (&[Operator, Support], &[]),
+            Self::NodeRotate => (&[Operator], &[Owner, Admin]),
             Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::WorkflowOperate => (&[Operator], &[]),
             Self::RevisionRead => (&[Operator, Support], &[]),

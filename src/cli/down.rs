@@ -8,7 +8,7 @@ use super::work::{Work, unfinished};
 use crate::id::WorkflowId;
 use crate::store::{Listed, Workspace};
 use crate::workflow::Outcome;
-use crate::workflow::flows::{is_brought, provision};
+use crate::workflow::flows::{converge, is_brought, provision, rotate_identity};
 use crate::{Error, Result};
 
 /// Wipes and destroys the nodes of every workspace, or of the named ones, and leaves nothing behind
@@ -98,7 +98,9 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 /// Ends what else works on the workspace's node: two flows never do so at once, and none that was left behind may go on
 /// with the next node.
 pub(super) async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
-    work.close_converge(workspace, "its node was taken down").await?;
+    for kind in [converge::KIND, rotate_identity::KIND] {
+        work.close(kind, workspace, "its node was taken down").await?;
+    }
     let Some(provision) = work.live(provision::KIND, workspace).await? else { return Ok(()) };
     work.engine.turn_back(provision.id, "it was taken down before it was up").await?;
     work.enqueue(provision::KIND, workspace, provision.revision_id).await?;

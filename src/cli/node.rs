@@ -14,13 +14,14 @@ use crate::store::{Listed, Node as Record, Store};
 use crate::workflow::flows;
 use crate::{Error, Result};
 
-/// Shows nodes, and what their consoles say
+/// Shows nodes and what their consoles say, and renews them
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Node {
     List(ListArgs),
     Show(ShowArgs),
     Logs(LogsArgs),
     Sweep(super::node_sweep::Args),
+    RotateIdentity(super::node_rotate_identity::Args),
 }
 
 /// Lists the nodes
@@ -64,6 +65,7 @@ pub(super) async fn run(command: &Node, env: &Env) -> Result<()> {
         }
         // It may be about a store that no files belong to.
         Node::Sweep(args) => super::node_sweep::run(args, env).await,
+        Node::RotateIdentity(args) => super::node_rotate_identity::run(args, env).await,
     }
 }
 

@@ -144,8 +144,12 @@ impl Work {
     /// Closes the workspace's converge that an earlier command left behind, where there is one: what comes now is newer.
     /// Nothing of a converge is taken back, so none is lost either.
     pub(super) async fn close_converge(&self, workspace: &Workspace, reason: &str) -> Result<()> {
-        let live = self.live(converge::KIND, workspace).await?;
-        match live {
+        self.close(converge::KIND, workspace, reason).await
+    }
+
+    /// Closes the workspace's workflow of this kind, where one is unfinished: what comes now takes care of what it leaves behind.
+    pub(super) async fn close(&self, kind: &str, workspace: &Workspace, reason: &str) -> Result<()> {
+        match self.live(kind, workspace).await? {
             Some(live) => self.engine.close(live.id, reason).await,
             None => Ok(()),
         }

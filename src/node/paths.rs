@@ -104,6 +104,8 @@ impl Paths {
         lock = "/var/lib/stead/lock";
         /// The node's age identity.
         identity = "/var/lib/stead/identity";
+        /// The age identity that was made aside.
+        new_identity = "/var/lib/stead/identity.new";
         /// The SSH host key that was made aside.
         new_host_key = "/var/lib/stead/host_key.new";
         /// sshd's folder.

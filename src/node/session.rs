@@ -94,6 +94,18 @@ impl Session<'_> {
                 let _claim = self.claim()?;
                 Ok(Reply::Identity { recipient: identity::recipient(paths)? })
             }
+            Request::IdentityPrepare => {
+                let _claim = self.claim()?;
+                Ok(Reply::Identity { recipient: identity::prepare(paths)? })
+            }
+            Request::IdentityInstall { recipient } => {
+                let _claim = self.claim()?;
+                identity::install(paths, &recipient).map(|()| Reply::Done)
+            }
+            Request::IdentityRetire { recipient } => {
+                let _claim = self.claim()?;
+                identity::retire(paths, &recipient).map(|()| Reply::Done)
+            }
             Request::SecretPut { envelope } => {
                 let _claim = self.claim()?;
                 let (fingerprint, changed) = secrets::put(paths, &envelope)?;

@@ -32,6 +32,7 @@ pub(crate) fn wipe(paths: &Paths, commands: &dyn Commands, outlived: bool) -> Re
     }
     for file in [
         paths.identity(),
+        paths.new_identity(),
         paths.new_host_key(),
         paths.handlers(),
         paths.secrets_seen(),

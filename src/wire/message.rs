@@ -72,6 +72,19 @@ pub enum Request {
     },
     /// Makes the node's age identity, or finds it. Answered by [`Reply::Identity`].
     Identity,
+    /// Makes another age identity aside (or finds the one made before), without using it. Answered by [`Reply::Identity`].
+    IdentityPrepare,
+    /// Puts the identity that was made aside in use; the one before it still opens what was sealed for it. Does nothing where
+    /// that is so already. Answered by [`Reply::Done`].
+    IdentityInstall {
+        /// The recipient that the controller has recorded; any other is refused.
+        recipient: String,
+    },
+    /// Destroys every identity but this one. Answered by [`Reply::Done`].
+    IdentityRetire {
+        /// The recipient of the identity that stays.
+        recipient: String,
+    },
     /// Takes a secret. Answered by [`Reply::SecretStored`].
     SecretPut {
         /// Signed ciphertext, bound to this node.

@@ -15,7 +15,7 @@ pub(crate) const PROVISION: [&str; 9] =
 pub(crate) const DEPROVISION: [&str; 4] = ["mark", "wipe", "machine", "record"];
 
 /// Runs a command that dies at this point.
-fn dies_at(fleet: &TestFleet, arguments: &[&str], fault: &str) {
+pub(crate) fn dies_at(fleet: &TestFleet, arguments: &[&str], fault: &str) {
     let output = fleet.command(arguments).env("STEAD_FAULT", fault).output().expect("runs");
     assert_eq!(output.status.signal(), Some(9), "{fault} was not reached: {}", text(&output));
 }

@@ -11,6 +11,7 @@ mod crash;
 mod fleet;
 mod flows;
 mod guard;
+mod identity;
 mod images;
 mod import;
 mod large;
@@ -19,6 +20,7 @@ mod secret;
 mod suites;
 mod sweep;
 mod types;
+mod workbench;
 
 #[path = "../support/postgres.rs"]
 mod postgres;

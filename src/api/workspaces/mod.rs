@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod delete;
 mod list;
+mod rotate_identity;
 mod show;
 
 use axum::http::{HeaderValue, header};
@@ -18,14 +19,14 @@ use super::conditional::etag;
 use super::views::{WorkflowView, WorkspaceView};
 use super::{App, Problem};
 use crate::id::WorkspaceId;
-use crate::store::{Node, Workspace};
+use crate::store::{Node, Tx, Workspace, WorkspaceState};
+use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list::list, create::create)).routes(routes!(
-        show::show,
-        change::change,
-        delete::delete
-    ))
+    OpenApiRouter::new()
+        .routes(routes!(list::list, create::create))
+        .routes(routes!(show::show, change::change, delete::delete))
+        .routes(routes!(rotate_identity::rotate_identity))
 }
 
 /// What a change that takes long gives: the workspace, and the workflow to watch.
@@ -39,6 +40,16 @@ pub(super) struct Begun {
 fn tagged(workspace: Workspace, node: Option<Node>) -> Response {
     let tag: HeaderValue = etag(workspace.version);
     ([(header::ETAG, tag)], axum::Json(WorkspaceView::new(workspace, node))).into_response()
+}
+
+/// The workspace, and its node, which serves. Held, so that of two requests the second sees what the first has written.
+pub(super) async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
+    let none =
+        || Error::conflict("there is no node yet that serves this workspace").hint("wait until the workspace is ready");
+    let workspace = tx.workspace(id).await?.ok_or_else(none)?;
+    let serves = matches!(workspace.state, WorkspaceState::Ready | WorkspaceState::Degraded);
+    let node = tx.node_of(id).await?.filter(|node| serves && node.verified && node.recipient.is_some());
+    Ok((workspace, node.ok_or_else(none)?))
 }
 
 pub(super) fn missing(id: WorkspaceId) -> Problem {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, is_brought, machine, node, provision, secrets};
+use super::{Params, Platform, is_brought, machine, node, provision, rotate_identity, secrets};
 use crate::audit::Entry;
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
@@ -118,11 +118,13 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
             // What was known of its agents is of no use to anybody once they are gone; the entry below stands for all of them.
             tx.delete_agents_of(workspace.id).await?;
             // One that is parked would wait for ever for a person.
-            if let Some(mut left) = tx.live_workflow(provision::KIND, &workspace.id.to_string()).await? {
-                left.state = WorkflowState::Failed;
-                left.error = Some("its workspace is gone".into());
-                left.ended_at = Some(tx.now());
-                tx.update_workflow(&left).await?;
+            for kind in [provision::KIND, rotate_identity::KIND] {
+                if let Some(mut left) = tx.live_workflow(kind, &workspace.id.to_string()).await? {
+                    left.state = WorkflowState::Failed;
+                    left.error = Some("its workspace is gone".into());
+                    left.ended_at = Some(tx.now());
+                    tx.update_workflow(&left).await?;
+                }
             }
             Entry::new(&params.actor, "workspace.gone", workspace.id.to_string())
                 .detail("slug", params.slug)

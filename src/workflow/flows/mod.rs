@@ -21,6 +21,7 @@ mod platform;
 pub mod playbooks;
 pub mod provision;
 mod reach;
+pub mod rotate_identity;
 mod secrets;
 mod start;
 pub mod sweep;
@@ -79,6 +80,7 @@ pub fn registry() -> Registry<Platform> {
         forget::flow(),
         deliver::deliver(),
         deliver::remove(),
+        rotate_identity::flow(),
     ];
     flows.into_iter().fold(Registry::default(), Registry::with)
 }

@@ -11,6 +11,7 @@ use super::{Api, ROOT};
 use crate::{Kind, both};
 
 both!(
+    another_identity_is_begun_once,
     without_a_node_nothing_is_taken,
     a_value_is_sealed_for_the_node_and_kept_nowhere,
     a_secret_is_removed_and_comes_back_newer
@@ -124,4 +125,23 @@ async fn a_secret_is_removed_and_comes_back_newer(kind: Kind) {
     let wrong = api.json(ROOT, &format!("PUT /v1/workspaces/{id}/secrets/API_KEY"), "", &body).await;
     assert_eq!(wrong.problem(), "invalid");
     assert!(!wrong.body.contains("planted"), "{}", wrong.body);
+}
+
+async fn another_identity_is_begun_once(kind: Kind) {
+    let api = Api::start(kind).await;
+    let bare = api.workspace("bare").await;
+    let rotate = async |id: &str, headers: &str| {
+        api.ask(ROOT, &format!("POST /v1/workspaces/{id}/rotate-identity"), headers).await
+    };
+    assert_eq!(rotate(&bare, "").await.problem(), "conflict");
+    let (id, node, _) = served(&api, "acme").await;
+    let begun = rotate(&id, "idempotency-key: r-1\r\n").await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    let (again, other) = (rotate(&id, "idempotency-key: r-1\r\n").await, rotate(&id, "").await);
+    assert_eq!((again.json(), again.header("idempotency-replayed").as_deref()), (begun.json(), Some("true")));
+    let workflow = begun.json()["workflow"].clone();
+    assert_eq!((&workflow["kind"], &workflow["subject"]), (&json!("rotate-identity"), &json!(id)));
+    assert_eq!((&workflow["host"], &other.json()["workflow"]["id"]), (&json!(node.host), &workflow["id"]));
+    let log = api.ask(ROOT, &format!("GET /v1/audit?target={id}"), "").await;
+    assert!(log.body.contains("node.rotate_identity"), "{}", log.body);
 }
