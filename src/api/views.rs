@@ -72,6 +72,8 @@ pub struct NodeView {
     pub host_key: Option<String>,
     /// Whether its host key was known beforehand or confirmed by an operator.
     pub verified: bool,
+    /// The age recipient that its secrets are sealed for.
+    pub recipient: Option<String>,
     /// The key of the image that it was made from.
     pub image: Option<String>,
     /// The version of its node agent.
@@ -162,6 +164,7 @@ impl From<Node> for NodeView {
             user: node.user,
             host_key: node.host_key,
             verified: node.verified,
+            recipient: node.recipient,
             image: node.image,
             agent_version: node.agent_version,
             playbook_digest: node.playbook_digest,

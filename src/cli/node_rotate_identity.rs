@@ -1,9 +1,13 @@
 //! `stead node rotate-identity`: another age identity for a node.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::env::{Env, Held};
+use super::follow::follow;
+use super::plane::Plane;
 use super::work::Work;
+use crate::api::views::WorkflowView;
+use crate::client::Client;
 use crate::id::NodeId;
 use crate::store::Workspace;
 use crate::workflow::flows::{deprovision, provision, rotate_identity};
@@ -19,6 +23,11 @@ pub(super) struct Args {
     workspace: String,
 }
 
+#[derive(Deserialize)]
+struct Begun {
+    workflow: WorkflowView,
+}
+
 #[derive(Serialize)]
 struct Rotated {
     workspace: String,
@@ -31,6 +40,9 @@ struct Rotated {
 /// # Errors
 /// Fails where the workspace has no node, or the node does not answer; then it keeps the identity that it has.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    if let Some(client) = env.remote()? {
+        return there(args, env, client).await;
+    }
     let held = env.hold("stead node rotate-identity").await?;
     let workspace = served(&held, &args.workspace).await?;
     let work = Work::new(env, &held)?;
@@ -38,9 +50,25 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     work.run(vec![(workspace.slug.clone(), workflow)]).await?;
     let node = held.store.read().await?.node_of(workspace.id).await?;
     let node = node.ok_or_else(|| Error::failed(format!("the node of {:?} is gone", workspace.slug)))?;
-    let text =
-        format!("{}: secrets are sealed for {}\n", workspace.slug, node.recipient.as_deref().unwrap_or("nobody"));
-    env.printer.data(&Rotated { workspace: workspace.slug, node: node.id, recipient: node.recipient }, text)
+    told(env, Rotated { workspace: workspace.slug, node: node.id, recipient: node.recipient })
+}
+
+async fn there(args: &Args, env: &Env, client: Client) -> Result<()> {
+    let slug = args.workspace.as_str();
+    let plane = Plane::There(client.clone());
+    let workspace = plane.workspace(slug).await?.ok_or_else(|| without_node(slug))?;
+    let begun: Begun =
+        client.create(&format!("/v1/workspaces/{}/rotate-identity", workspace.id), &serde_json::json!({})).await?;
+    follow(env, &client, slug, begun.workflow.id).await?;
+    let node = plane.workspace(slug).await?.and_then(|workspace| workspace.node);
+    let node = node.ok_or_else(|| Error::failed(format!("the node of {slug:?} is gone")))?;
+    told(env, Rotated { workspace: slug.to_owned(), node: node.id, recipient: node.recipient })
+}
+
+fn told(env: &Env, rotated: Rotated) -> Result<()> {
+    let recipient = rotated.recipient.as_deref().unwrap_or("nobody");
+    let text = format!("{}: secrets are sealed for {recipient}\n", rotated.workspace);
+    env.printer.data(&rotated, text)
 }
 
 /// The workspace, which has a node that nothing else is done to.

@@ -42,6 +42,7 @@ pub(super) fn open_routes() -> OpenApiRouter<App> {
 /// A program that wants to sign in.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewLogin)]
 struct Ask {
     /// What it calls itself, for whoever is to let it in: which program, on which machine.
     #[schema(max_length = 200, example = "stead 0.1.0 on laptop")]
@@ -50,6 +51,7 @@ struct Ask {
 
 /// What the program shows, and what it keeps to itself.
 #[derive(Serialize, Deserialize, ToSchema)]
+#[schema(as = LoginCode)]
 pub struct Asked {
     /// What it keeps, and comes back with.
     pub device_code: String,
@@ -70,6 +72,7 @@ pub struct Asked {
 #[utoipa::path(
     post,
     path = "/v1/logins",
+    operation_id = "post-logins",
     tag = "accounts",
     request_body = Ask,
     responses((status = 201, body = Asked), (status = "default", body = Problem, content_type = "application/problem+json")),
@@ -130,6 +133,7 @@ pub struct LoggedIn {
 #[utoipa::path(
     post,
     path = "/v1/logins/claim",
+    operation_id = "post-logins-claim",
     tag = "accounts",
     request_body = Claim,
     responses(
