@@ -77,6 +77,14 @@ fn own_key_in_use(paths: &Paths) -> Result<Option<PublicKey>> {
     Ok(in_use.filter(|key| key.public_key().key_data() == own.key_data()).map(|_| own))
 }
 
+/// The key by which this node is known.
+///
+/// # Errors
+/// Fails where the node has not made one yet.
+pub(super) fn in_use(paths: &Paths) -> Result<PrivateKey> {
+    keypair::read_existing(&paths.ssh_dir().join(KEY_FILE))
+}
+
 fn put_in_use(paths: &Paths, key: &PrivateKey) -> Result<()> {
     let folder = paths.ssh_dir();
     let public = keypair::public_text(key.public_key())?;

@@ -16,6 +16,7 @@ pub mod facts;
 pub mod files;
 pub mod guard;
 mod handlers;
+mod handover;
 mod health;
 pub mod host_key;
 pub mod identity;

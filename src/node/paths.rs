@@ -100,6 +100,8 @@ impl Paths {
         data_volume_taken = "/var/lib/stead/data-volume.partition";
         /// There once the data volume was made whole.
         data_volume_made = "/var/lib/stead/data-volume.made";
+        /// What was stopped while the data is handed over.
+        stopped = "/var/lib/stead/stopped.json";
         /// Held by the session that changes things; names it.
         lock = "/var/lib/stead/lock";
         /// The node's age identity.

@@ -31,7 +31,17 @@ pub struct SecretRecord {
     pub fingerprint_key: String,
 }
 
-/// A secret that the node holds.
+/// A secret that the node holds, with its value.
+pub(super) struct Held {
+    /// Its name.
+    pub(super) name: String,
+    /// What is known of it.
+    pub(super) record: SecretRecord,
+    /// The value.
+    pub(super) value: Secret,
+}
+
+/// A secret that the node holds, without its value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SecretStatus {
     /// Its name.
@@ -92,14 +102,47 @@ pub fn put(paths: &Paths, envelope: &Envelope) -> Result<(String, bool)> {
     if held.as_ref() == Some(&record) && paths.credential(name).exists() {
         return Ok((fingerprint, false));
     }
-    let credential = encrypt(paths, name, &payload.value)?;
+    store(paths, &Held { name: name.clone(), record, value: payload.value })?;
+    Ok((fingerprint, true))
+}
+
+/// Hands a value to systemd, and writes down what is known of it.
+///
+/// # Errors
+/// Fails where its fingerprint is another than its record says, systemd cannot encrypt it, or a file cannot be written.
+pub(super) fn store(paths: &Paths, held: &Held) -> Result<()> {
+    let Held { name, record, value } = held;
+    let bytes = |text: &str| hex::decode(text).unwrap_or_default();
+    let (key, salt) = (Zeroizing::new(bytes(&record.fingerprint_key)), bytes(&record.salt));
+    let same = match (key.as_slice().try_into(), salt.as_slice().try_into()) {
+        (Ok(key), Ok(salt)) => fingerprint(key, salt, value.expose()) == record.fingerprint,
+        _ => false,
+    };
+    if !same {
+        return Err(Error::failed(format!("the value of {name} is not the one that its record tells of")));
+    }
+    let credential = encrypt(paths, name, value)?;
     atomic_file::private_folder(&paths.credstore())?;
     atomic_file::write(&paths.credential(name), &credential, 0o600)?;
-    let json = serde_json::to_vec(&record).map_err(|error| Error::failed("encoding a record").because(error))?;
+    let json = serde_json::to_vec(record).map_err(|error| Error::failed("encoding a record").because(error))?;
     atomic_file::private_folder(&paths.secrets_dir())?;
     atomic_file::write(&paths.secret_record(name), &json, 0o600)?;
     atomic_file::remove(&removed_path(paths, name))?;
-    Ok((fingerprint, true))
+    Ok(())
+}
+
+/// The secrets that the node holds, with their values, in memory.
+///
+/// # Errors
+/// Fails where a record cannot be read, or systemd cannot decrypt a value that is there.
+pub(super) fn held(paths: &Paths) -> Result<Vec<Held>> {
+    let mut all = Vec::new();
+    for SecretStatus { name, .. } in status(paths)?.into_iter().filter(|held| held.present) {
+        let Some(record) = read_record(paths, &name)? else { continue };
+        let value = decrypt(paths, &name)?;
+        all.push(Held { name, record, value });
+    }
+    Ok(all)
 }
 
 /// Forgets a secret; what remains is the number of its version. Returns whether there was one.
@@ -208,6 +251,22 @@ pub(crate) fn encrypt(paths: &Paths, name: &str, value: &Secret) -> Result<Vec<u
     }
     sent.map_err(|error| failed().because(error))?;
     Ok(output.stdout)
+}
+
+/// Decrypts a value. It comes back on a pipe: no file holds it.
+fn decrypt(paths: &Paths, name: &str) -> Result<Secret> {
+    let mut command = Command::new("systemd-creds");
+    command.args(["decrypt", &format!("--name={name}"), paths.credential(name).as_str(), "-"]);
+    if !paths.is_machine() {
+        command.env("SYSTEMD_CREDENTIAL_SECRET", paths.at("/var/lib/systemd/credential.secret"));
+    }
+    let failed = || Error::failed(format!("systemd-creds could not decrypt {name}"));
+    let output = command.stdin(Stdio::null()).output().map_err(|error| failed().because(error))?;
+    let value = Secret::new(output.stdout);
+    if output.status.success() {
+        return Ok(value);
+    }
+    Err(failed().because(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
 fn read_record(paths: &Paths, name: &str) -> Result<Option<SecretRecord>> {

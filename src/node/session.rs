@@ -7,7 +7,7 @@ use crate::node::exec::System;
 use crate::node::lock::{self, Claim};
 use crate::node::node_record::NodeRecord;
 use crate::node::teller::Teller;
-use crate::node::{Machine, Paths, apply, boot, facts, guard, health, host_key, identity, secrets, wipe};
+use crate::node::{Machine, Paths, apply, boot, facts, guard, handover, health, host_key, identity, secrets, wipe};
 use crate::wire::message::{Hello, Reply, Request, Welcome};
 use crate::wire::plan::ApplyOptions;
 use crate::wire::{PROTOCOL, frame};
@@ -130,6 +130,22 @@ impl Session<'_> {
                 boot::reboot(&System).map(|()| Reply::Done)
             }
             Request::Health { port, path, timeout } => health::ask(port, &path, Duration::from_secs(timeout)),
+            Request::WorkloadStop => {
+                let _claim = self.claim()?;
+                handover::stop(paths, &System).map(|()| Reply::Done)
+            }
+            Request::WorkloadStart => {
+                let _claim = self.claim()?;
+                handover::start(paths, &System).map(|()| Reply::Done)
+            }
+            Request::HandOver { ticket } => {
+                let _claim = self.claim()?;
+                Ok(Reply::Handed { sum: handover::send(paths, &ticket, output)? })
+            }
+            Request::TakeOver { ticket } => {
+                let _claim = self.claim()?;
+                Ok(Reply::Handed { sum: handover::receive(paths, &ticket, input)? })
+            }
             Request::Wipe { outlived } => {
                 let _claim = self.claim()?;
                 wipe::wipe(paths, &System, outlived).map(|()| Reply::Done)

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod client;
 mod error;
+mod handover;
 pub mod host_key;
 mod host_keys;
 mod login;

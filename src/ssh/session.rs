@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -26,7 +26,7 @@ const MAX_UNREAD: usize = frame::MAX_LEN + (1 << 20);
 /// A session with the node agent. Requests are answered one after the other.
 pub struct NodeSession {
     client: Client,
-    process: Process,
+    pub(super) process: Process,
     welcome: Welcome,
     /// Set while a request is under way. A caller that gave up waiting leaves it set, and the answer that is still to
     /// come must not be taken for that of the next request.
@@ -108,51 +108,63 @@ impl NodeSession {
         contents: Contents<'_>,
         on_event: &mut (dyn FnMut(TaskEvent) + Send),
     ) -> Result<Reply> {
-        if self.busy {
-            return Err(Error::failed(format!("the session with {} was left in the middle of a request", self.client))
-                .hint("run the same command again"));
-        }
-        let frame = frame::encode(&request)?;
-        self.busy = true;
-        // Where sending fails, the agent has ended, and what it said last tells why.
-        let sent = self.process.send(frame.into()).await;
+        let sent = self.begin(&request).await?;
         loop {
-            let Some(reply) = next(&mut self.process).await? else {
-                return Err(match (sent, self.process.has_ended_by_itself()) {
-                    (_, true) => {
-                        let error = Error::failed(format!(
-                            "the node agent on {} ended in the middle of a request: {}",
-                            self.client,
-                            self.process.ending()
-                        ));
-                        match self.process.stderr() {
-                            stderr if stderr.is_empty() => error,
-                            stderr => error.because(stderr),
-                        }
-                    }
-                    (Err(error), false) => error.context(format!("the connection to {} was lost", self.client)),
-                    (Ok(()), false) => self.process.lost(&format!("the node agent on {} worked", self.client)),
-                });
-            };
+            let Some(reply) = next(&mut self.process).await? else { return Err(self.ended(sent)) };
             match reply {
                 Reply::Events { events } => events.into_iter().for_each(&mut *on_event),
                 Reply::Want { hash, from } => {
                     self.send_content(contents(&hash)?, from).await?;
                 }
-                Reply::Failed { message, hints } => {
-                    self.busy = false;
-                    return Err(told(message, hints));
-                }
-                Reply::Refused { message, hints } => {
-                    return Err(
-                        told(message, hints).context(format!("the node agent on {} ended the session", self.client))
-                    );
-                }
-                reply => {
-                    self.busy = false;
-                    return Ok(reply);
+                reply => return self.judge(reply),
+            }
+        }
+    }
+
+    /// Sends a request. Where sending fails, the agent has ended, and what it said last tells why: that is still to be read.
+    pub(super) async fn begin(&mut self, request: &Request) -> Result<Result<()>> {
+        if self.busy {
+            return Err(Error::failed(format!("the session with {} was left in the middle of a request", self.client))
+                .hint("run the same command again"));
+        }
+        let frame = frame::encode(request)?;
+        self.busy = true;
+        Ok(self.process.send(frame.into()).await)
+    }
+
+    /// The reply that ends a request, or what the node says of its failure.
+    pub(super) fn judge(&mut self, reply: Reply) -> Result<Reply> {
+        match reply {
+            Reply::Failed { message, hints } => {
+                self.busy = false;
+                Err(told(message, hints))
+            }
+            Reply::Refused { message, hints } => {
+                Err(told(message, hints).context(format!("the node agent on {} ended the session", self.client)))
+            }
+            reply => {
+                self.busy = false;
+                Ok(reply)
+            }
+        }
+    }
+
+    /// The error for an agent that has ended in the middle of a request. `sent` is how sending it went.
+    pub(super) fn ended(&self, sent: Result<()>) -> Error {
+        match (sent, self.process.has_ended_by_itself()) {
+            (_, true) => {
+                let error = Error::failed(format!(
+                    "the node agent on {} ended in the middle of a request: {}",
+                    self.client,
+                    self.process.ending()
+                ));
+                match self.process.stderr() {
+                    stderr if stderr.is_empty() => error,
+                    stderr => error.because(stderr),
                 }
             }
+            (Err(error), false) => error.context(format!("the connection to {} was lost", self.client)),
+            (Ok(()), false) => self.process.lost(&format!("the node agent on {} worked", self.client)),
         }
     }
 
@@ -196,14 +208,19 @@ fn told(message: String, hints: Vec<String>) -> Error {
 }
 
 /// Reads one frame; `None` where the stream ended between two.
-async fn next<T: DeserializeOwned>(process: &mut Process) -> Result<Option<T>> {
+pub(super) async fn next<T: DeserializeOwned>(process: &mut Process) -> Result<Option<T>> {
+    next_body(process).await?.map(|body| frame::decode(&body)).transpose()
+}
+
+/// As [`next`], and gives what follows the frame's length.
+pub(super) async fn next_body(process: &mut Process) -> Result<Option<BytesMut>> {
     loop {
         if let Some(&header) = process.stdout().first_chunk::<LENGTH_LEN>() {
             let length = frame::length(header)?;
             if process.stdout().len() >= LENGTH_LEN + length {
                 let buffer = process.stdout();
                 buffer.advance(LENGTH_LEN);
-                return frame::decode(&buffer.split_to(length)).map(Some);
+                return Ok(Some(buffer.split_to(length)));
             }
         }
         if !process.receive(MAX_UNREAD).await? {

@@ -46,6 +46,22 @@ pub fn encode_piece(piece: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
+/// As [`encode_piece`], of what nothing could compress.
+///
+/// # Errors
+/// Fails where the piece is longer than [`MAX_PIECE`].
+pub fn encode_noise(piece: &[u8]) -> Result<Vec<u8>> {
+    if piece.len() > MAX_PIECE {
+        return Err(Error::failed(format!("a piece of {} bytes is longer than {MAX_PIECE}", piece.len())));
+    }
+    framed(2, piece)
+}
+
+/// Whether what follows the length of a frame is a piece of content, and if so, whether it is the content's end.
+pub fn as_piece(body: &[u8]) -> Option<bool> {
+    matches!(body.first(), Some(2 | 3)).then_some(body.len() == 1)
+}
+
 fn framed(flag: u8, body: &[u8]) -> Result<Vec<u8>> {
     let length = body.len() + 1;
     if length > MAX_LEN {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::envelope::Envelope;
+use super::handover::{Sum, Ticket};
 use super::plan::{Applied, ApplyOptions, Facts, Plan, TaskEvent};
 
 /// The first frame from the controller.
@@ -118,6 +119,20 @@ pub enum Request {
         /// How long to ask, in seconds.
         timeout: u64,
     },
+    /// Stops what works with the data, and keeps it stopped, also over a boot. Answered by [`Reply::Done`].
+    WorkloadStop,
+    /// Starts what was stopped; does nothing where nothing was. Answered by [`Reply::Done`].
+    WorkloadStart,
+    /// Hands data and secrets over. Answered by pieces of an encrypted stream, ended by one of nothing, and [`Reply::Handed`].
+    HandOver {
+        /// To whom, signed by the fleet.
+        ticket: Box<Ticket>,
+    },
+    /// Takes over what another node hands over. The controller sends the pieces of the stream; answered by [`Reply::Handed`].
+    TakeOver {
+        /// From whom, signed by the fleet.
+        ticket: Box<Ticket>,
+    },
     /// Destroys the node's identity, secrets and records. Answered by [`Reply::Done`].
     Wipe {
         /// The machine is not destroyed afterwards but given back: then only what is the node's goes, and systemd's credential
@@ -189,6 +204,11 @@ pub enum Reply {
         status: u16,
         /// The body, at most 64 KiB of it.
         body: String,
+    },
+    /// What was handed over, as this side counts it.
+    Handed {
+        /// The counts.
+        sum: Sum,
     },
     /// Done; nothing more to tell.
     Done,

@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod expr;
 pub mod fingerprint;
 pub mod frame;
+pub mod handover;
 pub mod message;
 pub mod plan;
 
