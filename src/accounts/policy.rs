@@ -17,6 +17,7 @@
 //! | `agent.report` | operator | owner, admin | |
 //! | `node.read` | operator, support | | |
 //! | `node.rotate` | operator | owner, admin | |
+//! | `node.rebuild` | operator | owner | |
 //! | `workflow.read` | operator, support | owner, admin, member | |
 //! | `workflow.operate` | operator | | |
 //! | `revision.read` | operator, support | | |
@@ -66,6 +67,8 @@ pub enum Permission {
     NodeRead,
     /// Give a node another identity.
     NodeRotate,
+    /// Replace a node by another one.
+    NodeRebuild,
     /// See workflows.
     WorkflowRead,
     /// Retry and abandon workflows.
@@ -92,7 +95,7 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::FleetRead,
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
@@ -108,6 +111,7 @@ impl Permission {
         Self::AgentReport,
         Self::NodeRead,
         Self::NodeRotate,
+        Self::NodeRebuild,
         Self::WorkflowRead,
         Self::WorkflowOperate,
         Self::RevisionRead,
@@ -138,6 +142,7 @@ impl Permission {
             Self::AgentReport => "agent.report",
             Self::NodeRead => "node.read",
             Self::NodeRotate => "node.rotate",
+            Self::NodeRebuild => "node.rebuild",
             Self::WorkflowRead => "workflow.read",
             Self::WorkflowOperate => "workflow.operate",
             Self::RevisionRead => "revision.read",
@@ -168,6 +173,7 @@ impl Permission {
             Self::AgentManage | Self::AgentReport => (&[Operator], &[Owner, Admin]),
             Self::NodeRead => (&[Operator, Support], &[]),
             Self::NodeRotate => (&[Operator], &[Owner, Admin]),
+            Self::NodeRebuild => (&[Operator], &[Owner]),
             Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::WorkflowOperate => (&[Operator], &[]),
             Self::RevisionRead => (&[Operator, Support], &[]),

@@ -23,8 +23,8 @@ use crate::id::WorkspaceId;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
 use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace, WorkspaceState};
-use crate::workflow::flows::Params;
 use crate::workflow::flows::deliver::{self, Given};
+use crate::workflow::flows::{Params, rebuild};
 use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -186,6 +186,10 @@ async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     if workspace.managed_by == ManagedBy::Files {
         return Err(Error::conflict("the fleet's files declare this workspace, and its secrets")
             .hint(format!("an operator gives the value: `stead secret set {} NAME`", workspace.slug)));
+    }
+    // What is sealed for a node that is about to go would not reach the one that takes its place.
+    if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some() {
+        return Err(Error::conflict("the workspace's node is being replaced").hint("give the value when that is over"));
     }
     let serves = matches!(workspace.state, WorkspaceState::Ready | WorkspaceState::Degraded);
     let node = tx.node_of(id).await?.filter(|node| serves && node.verified);

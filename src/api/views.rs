@@ -88,6 +88,8 @@ pub struct NodeView {
     pub updated_at: Timestamp,
     /// The host that a local node lies on.
     pub host: Option<String>,
+    /// `serving`; or, while a rebuild replaces it, `outgoing`, and the one that takes its place `incoming`.
+    pub role: String,
 }
 
 /// What is known of a secret: never a value.
@@ -98,7 +100,7 @@ pub struct SecretView {
     pub name: String,
     /// Grows with every value that is given.
     pub version: u64,
-    /// `waiting` for its node, or `delivered`.
+    /// `waiting` for its node, `delivered`, or `lost` with its node: then it is to be given again.
     pub state: String,
     /// Keyed, salted hash of the value; the node has made the same of what it holds.
     pub fingerprint: String,
@@ -117,11 +119,15 @@ pub struct SecretView {
 
 impl From<SecretRecord> for SecretView {
     fn from(secret: SecretRecord) -> Self {
-        let is_delivered = secret.state == SecretState::Delivered;
+        let state = match (secret.lost_at, secret.state) {
+            (Some(_), _) => "lost",
+            (None, SecretState::Delivered) => "delivered",
+            (None, SecretState::Vault) => "waiting",
+        };
         Self {
             name: secret.name,
             version: secret.version,
-            state: if is_delivered { "delivered" } else { "waiting" }.to_owned(),
+            state: state.to_owned(),
             fingerprint: secret.fingerprint,
             masked_tail: secret.masked_tail,
             delivered_at: secret.delivered_at,
@@ -171,6 +177,7 @@ impl From<Node> for NodeView {
             created_at: node.created_at,
             updated_at: node.updated_at,
             host: node.host,
+            role: node.role.to_string(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::id::RevisionId;
 use crate::store::{Node, Store, WorkflowState, Workspace};
 use crate::workflow::Outcome;
 use crate::workflow::flows::playbooks::{self, Output};
-use crate::workflow::flows::{Choice, converge};
+use crate::workflow::flows::{Choice, converge, rebuild};
 use crate::{Error, Kind, Result};
 
 /// Of so many nodes at most every changed task is told.
@@ -196,6 +196,12 @@ pub(super) async fn one(
     choice: &Choice,
     revision: RevisionId,
 ) -> Result<Output> {
+    if work.live(rebuild::KIND, workspace).await?.is_some() {
+        let slug = &workspace.slug;
+        return Err(Error::failed("its node is being replaced").hint(format!(
+            "`stead node rebuild {slug}` goes on with it; `stead workflow list` shows where it stands"
+        )));
+    }
     let (mut choice, mut revision) = (choice.clone(), Some(revision));
     let last = held.store.read().await?.last_workflow(converge::KIND, &workspace.id.to_string()).await?;
     if let Some(broken) = last.filter(|last| choice.resume && last.state != WorkflowState::Succeeded) {

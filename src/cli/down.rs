@@ -8,7 +8,7 @@ use super::work::{Work, unfinished};
 use crate::id::WorkflowId;
 use crate::store::{Listed, Workspace};
 use crate::workflow::Outcome;
-use crate::workflow::flows::{converge, is_brought, provision, rotate_identity};
+use crate::workflow::flows::{converge, is_brought, provision, rebuild, rotate_identity};
 use crate::{Error, Result};
 
 /// Wipes and destroys the nodes of every workspace, or of the named ones, and leaves nothing behind
@@ -46,7 +46,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     for workspace in all {
         let named = args.workspaces.is_empty() || args.workspaces.contains(&workspace.slug);
         let unfinished = reader.live_workflow(provision::KIND, &workspace.id.to_string()).await?.is_some();
-        if named && (unfinished || reader.node_of(workspace.id).await?.is_some()) {
+        if named && (unfinished || !reader.all_nodes_of(workspace.id).await?.is_empty()) {
             doomed.push(workspace);
         }
     }
@@ -68,7 +68,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     for workspace in &doomed {
         match clear(&work, workspace).await {
             Err(error) => errors.push(error),
-            Ok(()) if held.store.read().await?.node_of(workspace.id).await?.is_none() => {
+            Ok(()) if held.store.read().await?.all_nodes_of(workspace.id).await?.is_empty() => {
                 destroyed.push(workspace.slug.clone());
             }
             Ok(()) => {
@@ -98,7 +98,8 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 /// Ends what else works on the workspace's node: two flows never do so at once, and none that was left behind may go on
 /// with the next node.
 pub(super) async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
-    for kind in [converge::KIND, rotate_identity::KIND] {
+    // What a rebuild has made beside the node goes with it.
+    for kind in [converge::KIND, rotate_identity::KIND, rebuild::KIND] {
         work.close(kind, workspace, "its node was taken down").await?;
     }
     let Some(provision) = work.live(provision::KIND, workspace).await? else { return Ok(()) };

@@ -21,6 +21,7 @@ mod missing;
 mod mistakes;
 mod nightly;
 mod node;
+mod node_rebuild;
 mod node_rotate_identity;
 mod node_sweep;
 mod outdated;

@@ -22,6 +22,7 @@ pub(super) enum Node {
     Logs(LogsArgs),
     Sweep(super::node_sweep::Args),
     RotateIdentity(super::node_rotate_identity::Args),
+    Rebuild(super::node_rebuild::Args),
 }
 
 /// Lists the nodes
@@ -66,6 +67,7 @@ pub(super) async fn run(command: &Node, env: &Env) -> Result<()> {
         // It may be about a store that no files belong to.
         Node::Sweep(args) => super::node_sweep::run(args, env).await,
         Node::RotateIdentity(args) => super::node_rotate_identity::run(args, env).await,
+        Node::Rebuild(args) => super::node_rebuild::run(args, env).await,
     }
 }
 
@@ -125,6 +127,7 @@ async fn show(args: &ShowArgs, env: &Env) -> Result<()> {
         ("mark", node.mark.to_string()),
         ("provider", format!("{} ({})", node.provider, node.kind)),
         ("recorded", node.state.clone()),
+        ("role", node.role.clone()),
         ("machine", word(row.machine).into()),
         ("addresses", node.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
         ("ssh", format!("user {}, port {}", node.user, node.ssh_port)),

@@ -10,7 +10,7 @@ use crate::api::views::WorkflowView;
 use crate::client::Client;
 use crate::id::NodeId;
 use crate::store::Workspace;
-use crate::workflow::flows::{deprovision, provision, rotate_identity};
+use crate::workflow::flows::{deprovision, provision, rebuild, rotate_identity};
 use crate::{Error, Result};
 
 /// Gives the node of a workspace another identity, for which its secrets are sealed from then on
@@ -44,7 +44,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         return there(args, env, client).await;
     }
     let held = env.hold("stead node rotate-identity").await?;
-    let workspace = served(&held, &args.workspace).await?;
+    let workspace = served(&held, &args.workspace, (rebuild::KIND, "node rebuild")).await?;
     let work = Work::new(env, &held)?;
     let workflow = work.enqueue(rotate_identity::KIND, &workspace, workspace.revision_id).await?;
     work.run(vec![(workspace.slug.clone(), workflow)]).await?;
@@ -71,18 +71,19 @@ fn told(env: &Env, rotated: Rotated) -> Result<()> {
     env.printer.data(&rotated, text)
 }
 
-/// The workspace, which has a node that nothing else is done to.
+/// The workspace, which has a node that nothing else is done to: `also` is what must not be unfinished beside the making and the
+/// destroying of it, and the command that goes on with that.
 ///
 /// # Errors
-/// Fails where it has none, and where that is being made or destroyed.
-pub(super) async fn served(held: &Held, slug: &str) -> Result<Workspace> {
+/// Fails where it has none, and where something is unfinished.
+pub(super) async fn served(held: &Held, slug: &str, also: (&str, &str)) -> Result<Workspace> {
     let mut reader = held.store.read().await?;
     let Some(workspace) = reader.workspace_by_slug(slug).await? else {
         held.place.select(&[slug.to_owned()])?;
         return Err(without_node(slug));
     };
     let subject = workspace.id.to_string();
-    for (kind, command) in [(provision::KIND, "up"), (deprovision::KIND, "down")] {
+    for (kind, command) in [(provision::KIND, "up"), (deprovision::KIND, "down"), also] {
         if reader.live_workflow(kind, &subject).await?.is_some() {
             return Err(Error::input(format!("the {kind} of {slug:?} is unfinished"))
                 .hint(format!("`stead {command} {slug}` goes on with it")));

@@ -14,7 +14,7 @@ use crate::fleet::ProviderKind;
 use crate::id::{FleetId, Mark, NodeId, WorkflowId};
 use crate::provider::{self, MachineState, local::Local};
 use crate::secrets::vault::Vault;
-use crate::store::{FleetLock, Listed, LockHolder, ManagedBy, Node, NodeState, Reader, Store, Workspace};
+use crate::store::{FleetLock, Listed, LockHolder, ManagedBy, Node, NodeRole, NodeState, Reader, Store, Workspace};
 use crate::workflow::flows::{Choice, playbooks};
 use crate::{Error, Result};
 
@@ -46,6 +46,8 @@ pub(super) struct WorkspaceRow {
     /// Where its record stands; none where it was never brought up.
     pub(super) state: Option<String>,
     pub(super) node: Option<NodeRow>,
+    /// Nodes of a rebuild, which serve nobody.
+    pub(super) beside: Vec<NodeId>,
     pub(super) secrets_missing: Vec<String>,
 }
 
@@ -136,10 +138,13 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
     let mut images = Declared::new(env, &place.desired);
     for slug in slugs {
         let record = recorded.get(slug);
-        let node = match record {
-            Some(record) => reader.node_of(record.id).await?,
-            None => None,
-        };
+        let (node, beside): (Vec<Node>, Vec<Node>) = match record {
+            Some(record) => reader.all_nodes_of(record.id).await?,
+            None => Vec::new(),
+        }
+        .into_iter()
+        .partition(|node| node.role == NodeRole::Serving);
+        let node = node.into_iter().next();
         if let Some(node) = node.as_ref().filter(|node| node.kind == "local") {
             let local = Local::new(place.desired.fleet.id.clone(), &place.dir, &env.config)?;
             sizes_enforced = Some(local.enforces_sizes(&node.mark) && sizes_enforced.unwrap_or(true));
@@ -159,6 +164,7 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
             managed_by: record.map(|record| record.managed_by.to_string()),
             state: record.map(|record| record.state.to_string()),
             node,
+            beside: beside.into_iter().map(|node| node.id).collect(),
             secrets_missing: missing(place, &waiting, &mut reader, slug, record.map(|record| record.id)).await?,
         });
     }
@@ -200,6 +206,7 @@ pub(super) async fn look_from_afar(plane: &Plane) -> Result<Overview> {
             agent_version: node.agent_version,
             updated_at: node.updated_at,
         }),
+        beside: Vec::new(),
         secrets_missing: Vec::new(),
     });
     let workflows = plane.workflows(false).await?.into_iter().map(|workflow| Unfinished {

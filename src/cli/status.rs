@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::env::Env;
 use super::outdated::Outdated;
-use super::overview::{self, NodeRow, Overview, Playbooks, WorkspaceRow};
+use super::overview::{self, NodeRow, Overview, Playbooks, Unfinished, WorkspaceRow};
 use super::plane::Plane;
 use super::printer::table;
 use super::text::{places, short};
@@ -121,13 +121,23 @@ fn notes(overview: &Overview) -> Vec<String> {
         let differs = |row: &WorkspaceRow| row.node.as_ref().is_some_and(|node| node.outdated.contains(&part));
         if let Some(slugs) = named(&differs) {
             notes.push(format!(
-                "The {} changed: {slugs}. A node keeps its own until it is made anew: `stead down {slugs} && stead up {slugs}`.",
+                "The {} changed: {slugs}. A node keeps its own until it is made anew: `stead node rebuild WORKSPACE`.",
                 part.word()
             ));
         }
     }
     if let Some(slugs) = named(&|row| !row.declared && row.managed_by.as_deref() != Some(ManagedBy::Api.as_str())) {
         notes.push(format!("Not declared in the fleet's files any more: {slugs}. `stead down {slugs}` takes it away."));
+    }
+    let rebuilt = |row: &WorkspaceRow| {
+        let of =
+            |unfinished: &Unfinished| unfinished.workspace.as_ref() == Some(&row.slug) && unfinished.kind == "rebuild";
+        overview.workflows.iter().any(of)
+    };
+    if let Some(slugs) = named(&|row| !row.beside.is_empty() && !rebuilt(row)) {
+        notes.push(format!(
+            "An abandoned rebuild has left a node beside the one that serves: {slugs}. `stead node sweep --fix` takes it away."
+        ));
     }
     for row in &overview.workspaces {
         for name in &row.secrets_missing {
@@ -161,7 +171,7 @@ fn notes(overview: &Overview) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::overview::{Seen, Unfinished};
+    use crate::cli::overview::Seen;
     use crate::id::{FleetId, NodeId, WorkflowId};
     use crate::store::NodeState;
 
@@ -184,6 +194,7 @@ mod tests {
                 agent_version: None,
                 updated_at: Default::default(),
             }),
+            beside: if slug == "dead" { vec![NodeId::new()] } else { vec![] },
             secrets_missing: vec![],
         }
     }

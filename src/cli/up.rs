@@ -19,7 +19,7 @@ use crate::fleet::ProviderKind;
 use crate::provider::local;
 use crate::secrets::vault::Vault;
 use crate::store::Workspace;
-use crate::workflow::flows::{self, Choice, converge, deprovision, provision};
+use crate::workflow::flows::{self, Choice, converge, deprovision, provision, rebuild};
 use crate::{Error, Result};
 
 /// Brings up every declared workspace's node, or the named ones, and waits until each is healthy
@@ -72,7 +72,9 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let workspaces = reconcile(env, &held, &slugs, revision.id).await?;
 
     let work = Work::new(env, &held)?;
-    finish_teardowns(&work, &workspaces).await?;
+    for kind in [deprovision::KIND, rebuild::KIND] {
+        finish(&work, &workspaces, kind).await?;
+    }
     let mut workflows = Vec::new();
     let mut behind = Vec::new();
     for workspace in &workspaces {
@@ -117,13 +119,13 @@ async fn without_node(held: &Held, slugs: &[String]) -> Result<Vec<String>> {
 }
 
 /// The names of the images whose roots, and of those whose disks, nodes will be made of.
-struct Images {
-    roots: BTreeSet<String>,
-    disks: BTreeSet<String>,
+pub(super) struct Images {
+    pub(super) roots: BTreeSet<String>,
+    pub(super) disks: BTreeSet<String>,
 }
 
 /// The images that new nodes will be made of, as they are defined now. What a channel names is built already.
-fn images_to_build(held: &Held, bare: &[String]) -> Images {
+pub(super) fn images_to_build(held: &Held, bare: &[String]) -> Images {
     let desired = &held.place.desired;
     let mut images = Images { roots: BTreeSet::new(), disks: BTreeSet::new() };
     for (workspace, tier) in bare.iter().filter_map(|slug| desired.workspace(slug).ok()) {
@@ -136,7 +138,7 @@ fn images_to_build(held: &Held, bare: &[String]) -> Images {
 }
 
 /// Compiles what these workspaces' nodes and images are made of.
-fn check_files(env: &Env, held: &Held, slugs: &[String]) -> Result<()> {
+pub(super) fn check_files(env: &Env, held: &Held, slugs: &[String]) -> Result<()> {
     let desired = &held.place.desired;
     // A machine that people bring comes with a system of its own.
     let made = slugs.iter().filter_map(|slug| desired.fleet.workspace(slug).filter(|made| made.machine.is_none()));
@@ -155,7 +157,7 @@ async fn warn_outdated(env: &Env, held: &Held, workspaces: &[Workspace]) -> Resu
             let parts = outdated.into_iter().map(Outdated::word).collect::<Vec<_>>().join(" and ");
             env.printer.warn(format_args!(
                 "{slug}: the {parts} declared for it changed; its node keeps what it was made with until it is made \
-                 anew (`stead down {slug} && stead up {slug}`, which loses what is on it)"
+                 anew: `stead node rebuild {slug}`"
             ));
         }
     }
@@ -163,7 +165,7 @@ async fn warn_outdated(env: &Env, held: &Held, workspaces: &[Workspace]) -> Resu
 }
 
 /// Finds out before anything is begun what would stop it. `bare` are those who get a node.
-fn check_host(env: &Env, held: &Held, slugs: &[String], bare: &[String]) -> Result<()> {
+pub(super) fn check_host(env: &Env, held: &Held, slugs: &[String], bare: &[String]) -> Result<()> {
     let desired = &held.place.desired;
     let mut instead = Vec::new();
     for slug in slugs {
@@ -218,12 +220,12 @@ async fn check_secrets(held: &Held, slugs: &[String]) -> Result<()> {
     if all.is_empty() { Ok(()) } else { Err(missing::error(&all)) }
 }
 
-/// A `down` that was interrupted is finished before its node is made anew.
-async fn finish_teardowns(work: &Work, workspaces: &[Workspace]) -> Result<()> {
+/// A `down` that was interrupted is finished before its node is made anew, and a rebuild before anything is done to the node.
+async fn finish(work: &Work, workspaces: &[Workspace], kind: &str) -> Result<()> {
     let mut unfinished = Vec::new();
     for workspace in workspaces {
-        if let Some(live) = work.live(deprovision::KIND, workspace).await? {
-            work.enqueue(deprovision::KIND, workspace, live.revision_id).await?;
+        if let Some(live) = work.live(kind, workspace).await? {
+            work.enqueue(kind, workspace, live.revision_id).await?;
             unfinished.push((workspace.slug.clone(), live.id));
         }
     }

@@ -12,8 +12,8 @@ use super::progress::Progress;
 use crate::audit::Checkpoints;
 use crate::id::{RevisionId, WorkflowId};
 use crate::image::Stop;
-use crate::store::{WorkflowRecord, WorkflowState, Workspace};
-use crate::workflow::flows::{self, Choice, Params, Platform, converge, deprovision};
+use crate::store::{NodeRole, WorkflowRecord, WorkflowState, Workspace};
+use crate::workflow::flows::{self, Choice, Params, Platform, converge, deprovision, rebuild};
 use crate::workflow::{Engine, Outcome};
 use crate::{Error, Result};
 
@@ -135,6 +135,26 @@ impl Work {
         self.progress.name(&workspace.id.to_string(), &workspace.slug);
         let both = Both { params: self.params(workspace), choice };
         self.engine.enqueue(converge::KIND, workspace.id.to_string(), &both, revision).await
+    }
+
+    /// Enqueues a rebuild of the workspace's node, or finds the one that waits. One that was to lose nothing, and cannot go on, is
+    /// given up for one that may; past its point of no return nothing is lost any more, and it goes on.
+    pub(super) async fn enqueue_rebuild(
+        &self,
+        workspace: &Workspace,
+        lose_data: bool,
+        revision: Option<RevisionId>,
+    ) -> Result<WorkflowId> {
+        self.progress.name(&workspace.id.to_string(), &workspace.slug);
+        if lose_data
+            && let Some(waiting) = self.live(rebuild::KIND, workspace).await?
+            && !waiting.params["lose_data"].as_bool().unwrap_or_default()
+            && self.engine.store().read().await?.node_as(workspace.id, NodeRole::Outgoing).await?.is_none()
+        {
+            self.engine.abandon(waiting.id).await?;
+        }
+        let params = Params { lose_data, ..self.params(workspace) };
+        self.engine.enqueue(rebuild::KIND, workspace.id.to_string(), &params, revision).await
     }
 
     fn params(&self, workspace: &Workspace) -> Params {

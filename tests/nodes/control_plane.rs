@@ -13,7 +13,7 @@ use crate::fleet::{TestFleet, files_with, text};
 use crate::postgres::Database;
 
 /// A program that is ended with the test.
-struct Program(Child);
+pub(crate) struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -24,7 +24,7 @@ impl Drop for Program {
 
 impl Program {
     /// Starts it; returns with the document that it prints once it is ready.
-    fn start(fleet: &TestFleet, arguments: &[&str], fault: Option<&str>) -> (Self, Value) {
+    pub(crate) fn start(fleet: &TestFleet, arguments: &[&str], fault: Option<&str>) -> (Self, Value) {
         let mut command = fleet.command(&[&["--json"], arguments].concat());
         if let Some(fault) = fault {
             command.env("STEAD_FAULT", fault);
@@ -36,7 +36,7 @@ impl Program {
     }
 
     /// Waits until it has died of its fault.
-    fn dies(mut self, fault: &str) {
+    pub(crate) fn dies(mut self, fault: &str) {
         let begun = Instant::now();
         loop {
             match self.0.try_wait().expect("waited") {
@@ -49,18 +49,18 @@ impl Program {
 }
 
 /// The API of a server.
-struct Api {
+pub(crate) struct Api {
     address: String,
     token: String,
 }
 
 impl Api {
-    fn of(ready: &Value) -> Self {
+    pub(crate) fn of(ready: &Value) -> Self {
         let token = fs_err::read_to_string(ready["token_file"].as_str().expect("a file")).expect("read");
         Self { address: ready["listen"].as_str().expect("an address").to_owned(), token: token.trim().to_owned() }
     }
 
-    fn ask(&self, request: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn ask(&self, request: &str, body: &Value) -> (u16, Value) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         write!(
@@ -78,8 +78,23 @@ impl Api {
         (status, serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
+    /// Waits until the workflow that was begun has succeeded.
+    pub(crate) fn succeeds(&self, begun: &Value) {
+        let path = format!("GET /v1/workflows/{}", begun["workflow"]["id"].as_str().expect("an id"));
+        let begun = Instant::now();
+        loop {
+            let (_, workflow) = self.ask(&path, &Value::Null);
+            match workflow["state"].as_str() {
+                Some("succeeded") => return,
+                Some("failed" | "parked") => panic!("{workflow}"),
+                _ => assert!(begun.elapsed() < Duration::from_secs(120), "{workflow}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Waits until the workspace is in this state.
-    fn until(&self, id: &str, state: &str) -> Value {
+    pub(crate) fn until(&self, id: &str, state: &str) -> Value {
         let begun = Instant::now();
         loop {
             let (_, workspace) = self.ask(&format!("GET /v1/workspaces/{id}"), &Value::Null);
@@ -184,19 +199,7 @@ fn node_holds_what_came_through_the_api_and_nobody_else_does() {
 
     let (_program, ready) = serve(None);
     let api = Api::of(&ready);
-    let succeeds = |begun: &Value| {
-        let path = format!("GET /v1/workflows/{}", begun["workflow"]["id"].as_str().expect("an id"));
-        let begun = Instant::now();
-        loop {
-            let (_, workflow) = api.ask(&path, &Value::Null);
-            match workflow["state"].as_str() {
-                Some("succeeded") => return,
-                Some("failed" | "parked") => panic!("{workflow}"),
-                _ => assert!(begun.elapsed() < Duration::from_secs(120), "{workflow}"),
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
+    let succeeds = |begun: &Value| api.succeeds(begun);
     let known = || api.ask(&format!("GET /v1/workspaces/{id}/secrets"), &Value::Null).1["items"].clone();
     // By bash itself: a node has no program that asks.
     let ask =

@@ -19,10 +19,14 @@ fn recipients(fleet: &TestFleet, node: &Node) -> Vec<String> {
 }
 
 /// What the workload answers: the fingerprints of the secrets that it was really given, after it was started anew.
-fn workload(fleet: &TestFleet, node: &Node) -> String {
-    let ask = "systemctl restart agent@acme && exec 3<>/dev/tcp/127.0.0.1/8080 && \
-               printf 'GET /health HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' >&3 && timeout 5 cat <&3";
-    fleet.inside(&node.id.to_string(), ask).1
+pub(crate) fn workload(fleet: &TestFleet, node: &Node) -> String {
+    workload_of(fleet, &node.id.to_string())
+}
+
+pub(crate) fn workload_of(fleet: &TestFleet, node: &str) -> String {
+    let ask = "systemctl reset-failed agent@acme; systemctl restart agent@acme && exec 3<>/dev/tcp/127.0.0.1/8080 && \
+               printf 'GET /health HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n' >&3 && timeout 5 cat <&3";
+    fleet.inside(node, ask).1
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,7 +69,7 @@ fn node_takes_a_large_file_a_piece_at_a_time_and_only_once() {
 }
 
 /// The most memory that a controller, or any node agent of this machine, holds until it has ended, in KiB.
-fn watch(run: &mut Child, mut is_enough: impl FnMut(&mut Child) -> bool) -> u64 {
+pub(crate) fn watch(run: &mut Child, mut is_enough: impl FnMut(&mut Child) -> bool) -> u64 {
     let mut most = 0;
     while run.try_wait().expect("looked").is_none() && !is_enough(run) {
         for process in fs_err::read_dir("/proc").expect("read").filter_map(Result::ok) {

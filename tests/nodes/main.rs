@@ -16,6 +16,7 @@ mod images;
 mod import;
 mod large;
 mod main_job;
+mod rebuild;
 mod secret;
 mod suites;
 mod sweep;

@@ -4,6 +4,7 @@ mod change;
 mod create;
 mod delete;
 mod list;
+mod rebuild;
 mod rotate_identity;
 mod show;
 
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(list::list, create::create))
         .routes(routes!(show::show, change::change, delete::delete))
         .routes(routes!(rotate_identity::rotate_identity))
+        .routes(routes!(rebuild::rebuild))
 }
 
 /// What a change that takes long gives: the workspace, and the workflow to watch.

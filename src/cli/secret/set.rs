@@ -11,7 +11,7 @@ use crate::fleet::name::check_secret;
 use crate::id::RevisionId;
 use crate::secrets::vault::Vault;
 use crate::store::{FleetLock, SecretRecord, SecretState, Store, Workspace};
-use crate::workflow::flows::{converge, deprovision, provision};
+use crate::workflow::flows::{converge, deprovision, provision, rebuild};
 use crate::{Error, Result};
 
 /// Gives a secret its value, which is read on stdin
@@ -188,8 +188,9 @@ async fn destination(
     let subject = workspace.id.to_string();
     let making = reader.live_workflow(provision::KIND, &subject).await?.is_some();
     let ending = reader.live_workflow(deprovision::KIND, &subject).await?.is_some();
-    let (Some(_), Some(revision), false, false) =
-        (reader.node_of(workspace.id).await?, workspace.revision_id, making, ending)
+    let replacing = reader.live_workflow(rebuild::KIND, &subject).await?.is_some();
+    let (Some(_), Some(revision), false, false, false) =
+        (reader.node_of(workspace.id).await?, workspace.revision_id, making, ending, replacing)
     else {
         return Ok(Err(format!("`stead up {slug}` delivers it to the node.")));
     };

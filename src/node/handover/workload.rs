@@ -63,8 +63,13 @@ pub(crate) fn start(paths: &Paths, commands: &dyn Commands) -> Result<()> {
     }
     commands.must(&Run::new(["systemctl", "daemon-reload"]))?;
     if !stopped.units.is_empty() {
-        let start = ["systemctl", "start", "--"].into_iter().map(str::to_owned).chain(stopped.units);
-        commands.must(&Run::new(start)).context("starting the workload again")?;
+        let told = |verb: &str| {
+            let units = stopped.units.iter().cloned();
+            Run::new(["systemctl".to_owned(), verb.to_owned(), "--".to_owned()].into_iter().chain(units))
+        };
+        // That they were started often, by whoever tries again and again, is no reason not to start them; none may be failed.
+        commands.run(&told("reset-failed"))?;
+        commands.must(&told("start")).context("starting the workload again")?;
     }
     // Last: until here it is done again.
     files::remove(&paths.stopped())

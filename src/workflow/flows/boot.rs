@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::platform::BootTime;
-use super::{Params, Platform, brought, is_brought, node, platform};
+use super::{Platform, brought, is_brought, node};
 use crate::provider::{MachineState, Provider};
 use crate::ssh::session::out_of_turn;
 use crate::ssh::{Client, ConnectError, HostKeys};
-use crate::store::Node;
+use crate::store::{Node, NodeRole};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -20,8 +20,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How much of the console goes into an error, in lines.
 const CONSOLE_LINES: usize = 15;
 
-/// The step. There is nothing to take back.
-pub(super) struct Boot;
+/// The step, for the node of this role. There is nothing to take back.
+pub(super) struct Boot(pub(super) NodeRole);
 
 #[async_trait]
 impl Step<Platform> for Boot {
@@ -34,9 +34,8 @@ impl Step<Platform> for Boot {
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        let params: Params = cx.params()?;
         let platform = cx.context();
-        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let record = node::of(cx, self.0).await?;
         if is_brought(&record) {
             return brought::meet(cx, &record).await;
         }
@@ -57,13 +56,12 @@ impl Step<Platform> for Boot {
             let error = Error::failed(format!("the node booted with failed units: {}", failed.join(", ")));
             return Err(StepError::Fatal(with_console(error, provider.as_ref(), &record).await));
         }
-        node::met(cx, session).await?;
+        node::met(cx, self.0, session).await?;
         Ok(serde_json::json!({"state": state}))
     }
 
     async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
-        let params: Params = cx.params()?;
-        if let Some(node) = cx.store().read().await?.node_of(params.workspace).await? {
+        if let Some(node) = node::find(cx, self.0).await? {
             cx.context().close(node.id).await;
         }
         Ok(())

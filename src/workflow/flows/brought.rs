@@ -13,7 +13,7 @@ use crate::fleet::Machine;
 use crate::keypair;
 use crate::render::cloud_init::{MANAGEMENT_USER, NodeRecord};
 use crate::ssh::{Client, ConnectError, HostKeys, Timeouts};
-use crate::store::{Node, NodeState};
+use crate::store::{Node, NodeRole, NodeState};
 use crate::workflow::{StepCx, StepError};
 use crate::{Error, Result};
 
@@ -117,7 +117,7 @@ pub(super) async fn take(cx: &StepCx<'_, Platform>, machine: &Machine) -> Result
 /// The first contact of the node agent with a machine that was taken in.
 pub(super) async fn meet(cx: &StepCx<'_, Platform>, record: &Node) -> Result<serde_json::Value, StepError> {
     let session = cx.context().session(record, cx.fence(), PATIENCE).await?;
-    node::met(cx, session).await?;
+    node::met(cx, NodeRole::Serving, session).await?;
     Ok(serde_json::Value::Null)
 }
 

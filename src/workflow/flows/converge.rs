@@ -1,6 +1,7 @@
 //! `converge`: an existing node, made to match what is declared.
 
 use super::{Platform, health, playbooks, secrets, start, undeclared};
+use crate::store::NodeRole;
 use crate::workflow::Flow;
 
 /// The flow's name.
@@ -13,10 +14,10 @@ pub fn flow() -> Flow<Platform> {
         kind: KIND,
         steps: vec![
             Box::new(start::Start),
-            Box::new(secrets::Secrets { on_new_node: false }),
-            Box::new(playbooks::Playbooks),
+            Box::new(secrets::Secrets { on_new_node: false, role: NodeRole::Serving }),
+            Box::new(playbooks::Playbooks(NodeRole::Serving)),
             Box::new(undeclared::Undeclared),
-            Box::new(health::Health),
+            Box::new(health::Health(NodeRole::Serving)),
         ],
     }
 }

@@ -26,7 +26,9 @@ impl Declared {
             return Ok(Self { desired, workspace });
         };
         let given = cx.store().read().await?.secrets(params.workspace).await?;
-        let secrets = given.into_iter().filter(SecretRecord::is_in_use).map(|secret| secret.name).collect();
+        // What is lost with a node is on none.
+        let given = given.into_iter().filter(|_| !params.lose_data);
+        let secrets = given.filter(SecretRecord::is_in_use).map(|secret| secret.name).collect();
         let workspace = desired.workspace_in(&params.slug, tier, secrets)?;
         Ok(Self { desired, workspace })
     }

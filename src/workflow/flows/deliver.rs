@@ -11,18 +11,15 @@ use serde_json::json;
 
 pub use super::secrets::TIME_TO_LIVE;
 use super::secrets::hand_over;
-use super::{Params, Platform, forget, health, platform, playbooks, start};
-use crate::ssh::NodeSession;
-use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState};
-use crate::workflow::{Flow, OrRetry, Retry, Step, StepCx, StepError};
-use crate::{Error, Kind};
+use super::{Params, Platform, forget, health, node, platform, playbooks, start};
+use crate::Error;
+use crate::store::{EnvelopeRecord, NodeRole, SecretRecord, SecretState};
+use crate::workflow::{Flow, Retry, Step, StepCx, StepError};
 
 /// The flow that brings a value.
 pub const DELIVER: &str = "deliver-secret";
 /// The flow that takes one away.
 pub const REMOVE: &str = "remove-secret";
-/// How long the node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What the flows are given beside what every flow is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,8 +40,8 @@ pub fn deliver() -> Flow<Platform> {
         steps: vec![
             Box::new(start::Start),
             Box::new(Deliver),
-            Box::new(playbooks::Playbooks),
-            Box::new(health::Health),
+            Box::new(playbooks::Playbooks(NodeRole::Serving)),
+            Box::new(health::Health(NodeRole::Serving)),
         ],
     }
 }
@@ -53,7 +50,12 @@ pub fn deliver() -> Flow<Platform> {
 pub fn remove() -> Flow<Platform> {
     Flow {
         kind: REMOVE,
-        steps: vec![Box::new(start::Start), Box::new(playbooks::Playbooks), Box::new(Remove), Box::new(health::Health)],
+        steps: vec![
+            Box::new(start::Start),
+            Box::new(playbooks::Playbooks(NodeRole::Serving)),
+            Box::new(Remove),
+            Box::new(health::Health(NodeRole::Serving)),
+        ],
     }
 }
 
@@ -89,7 +91,7 @@ impl Step<Platform> for Deliver {
             Error::failed(format!("the node did not come for {name} in time, and the value is forgotten"))
                 .hint("give the value again")
         })?;
-        let mut session = session(cx, &node).await?;
+        let mut session = node::session(cx, &node).await?;
         hand_over(cx, &params, &node, record, envelope, &mut session).await?;
         cx.context().keep(node.id, cx.fence(), session);
         Ok(json!({"delivered": true}))
@@ -125,13 +127,5 @@ impl Step<Platform> for Remove {
 
     async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
         Ok(())
-    }
-}
-
-/// A session with the node; one that does not answer may in a moment.
-async fn session(cx: &StepCx<'_, Platform>, node: &Node) -> Result<NodeSession, StepError> {
-    match cx.context().session(node, cx.fence(), PATIENCE).await {
-        Err(error) if error.kind() == Kind::Unreachable => Err(error).or_retry(),
-        other => Ok(other?),
     }
 }

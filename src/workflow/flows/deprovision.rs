@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, is_brought, machine, node, provision, rotate_identity, secrets};
+use super::{Params, Platform, is_brought, machine, node, provision, rebuild, rotate_identity, secrets};
 use crate::audit::Entry;
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
-use crate::store::{Node, NodeState, WorkflowState, WorkspaceState};
+use crate::store::{Node, NodeRole, NodeState, WorkflowState, WorkspaceState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Flow, Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -21,12 +21,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The flow. Once the node is marked, there is no way back, only on.
 pub fn flow() -> Flow<Platform> {
-    Flow { kind: KIND, steps: vec![Box::new(Mark), Box::new(Wipe), Box::new(Destroy), Box::new(Retire)] }
+    const ALL: Doomed = Doomed::All;
+    Flow { kind: KIND, steps: vec![Box::new(Mark), Box::new(Wipe(ALL)), Box::new(Destroy(ALL)), Box::new(Retire(ALL))] }
 }
 
-async fn live_node(cx: &StepCx<'_, Platform>) -> Result<Option<Node>> {
-    let params: Params = cx.params()?;
-    cx.store().read().await?.node_of(params.workspace).await
+/// Which of a workspace's nodes are destroyed.
+#[derive(Clone, Copy)]
+pub(super) enum Doomed {
+    /// All, those of an unfinished rebuild included.
+    All,
+    /// The one that another has replaced.
+    Outgoing,
+}
+
+impl Doomed {
+    async fn nodes(self, cx: &StepCx<'_, Platform>) -> Result<Vec<Node>> {
+        let params: Params = cx.params()?;
+        let mut nodes = cx.store().read().await?.all_nodes_of(params.workspace).await?;
+        nodes.retain(|node| matches!(self, Self::All) || node.role == NodeRole::Outgoing);
+        Ok(nodes)
+    }
 }
 
 /// Whether the node's machine is somebody's who says that it is gone for good.
@@ -49,11 +63,14 @@ impl Step<Platform> for Mark {
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
-        let Some(mut node) = live_node(cx).await? else { return Ok(serde_json::Value::Null) };
+        let nodes = Doomed::All.nodes(cx).await?;
+        if nodes.is_empty() {
+            return Ok(serde_json::Value::Null);
+        }
         cx.store()
             .write(move |tx| {
                 Box::pin(async move {
-                    if node.state != NodeState::Deprovisioning {
+                    for mut node in nodes.into_iter().filter(|node| node.state != NodeState::Deprovisioning) {
                         node.state = NodeState::Deprovisioning;
                         tx.update_node(&node).await?;
                         Entry::new(&params.actor, "node.destroy", node.id.to_string())
@@ -78,7 +95,7 @@ impl Step<Platform> for Mark {
 }
 
 /// Step `wipe`: the node destroys its own identity and secrets. A node that is dead cannot, and goes all the same.
-struct Wipe;
+pub(super) struct Wipe(pub(super) Doomed);
 
 #[async_trait]
 impl Step<Platform> for Wipe {
@@ -87,16 +104,21 @@ impl Step<Platform> for Wipe {
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        let Some(node) = live_node(cx).await? else { return Ok(serde_json::json!({"wiped": false})) };
-        if is_gone(cx, &node)? {
-            return Ok(serde_json::json!({"wiped": false, "why_not": "the machine is gone"}));
+        let mut output = serde_json::json!({"wiped": false});
+        for node in self.0.nodes(cx).await? {
+            if is_gone(cx, &node)? {
+                output = serde_json::json!({"wiped": false, "why_not": "the machine is gone"});
+                continue;
+            }
+            let outcome = wipe(cx, &node).await;
+            if let Err(error) = &outcome {
+                cx.progress(format!("not wiped by itself: {error}"));
+                tracing::warn!(node = %node.id, error = error.one_line(), "the node did not wipe itself");
+            }
+            let why_not = outcome.as_ref().err().map(Error::one_line);
+            output = serde_json::json!({"wiped": outcome.is_ok(), "why_not": why_not});
         }
-        let outcome = wipe(cx, &node).await;
-        if let Err(error) = &outcome {
-            cx.progress(format!("not wiped by itself: {error}"));
-            tracing::warn!(node = %node.id, error = error.one_line(), "the node did not wipe itself");
-        }
-        Ok(serde_json::json!({"wiped": outcome.is_ok(), "why_not": outcome.err().map(|error| error.one_line())}))
+        Ok(output)
     }
 
     async fn undo(&self, _: &StepCx<'_, Platform>) -> Result<(), StepError> {
@@ -118,7 +140,7 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
             // What was known of its agents is of no use to anybody once they are gone; the entry below stands for all of them.
             tx.delete_agents_of(workspace.id).await?;
             // One that is parked would wait for ever for a person.
-            for kind in [provision::KIND, rotate_identity::KIND] {
+            for kind in [provision::KIND, rotate_identity::KIND, rebuild::KIND] {
                 if let Some(mut left) = tx.live_workflow(kind, &workspace.id.to_string()).await? {
                     left.state = WorkflowState::Failed;
                     left.error = Some("its workspace is gone".into());
@@ -135,7 +157,8 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
     write.await
 }
 
-async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
+/// Has a node that runs destroy its own identity and secrets.
+pub(super) async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
     let platform = cx.context();
     if !is_brought(node) {
         let machine = platform.provider(&node.kind)?.find(&node.mark).await?;
@@ -151,12 +174,15 @@ async fn wipe(cx: &StepCx<'_, Platform>, node: &Node) -> Result<()> {
 }
 
 /// Step `machine`: the machine and all that was taken for it, gone.
-struct Destroy;
+pub(super) struct Destroy(pub(super) Doomed);
 
 #[async_trait]
 impl Step<Platform> for Destroy {
     fn name(&self) -> &'static str {
-        "machine"
+        match self.0 {
+            Doomed::All => "machine",
+            Doomed::Outgoing => "old-machine",
+        }
     }
 
     fn timeout(&self) -> Duration {
@@ -164,10 +190,11 @@ impl Step<Platform> for Destroy {
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        match live_node(cx).await? {
-            Some(node) if is_gone(cx, &node)? => cx.context().close(node.id).await,
-            Some(node) => machine::destroy(cx, &node).await?,
-            None => {}
+        for node in self.0.nodes(cx).await? {
+            match is_gone(cx, &node)? {
+                true => cx.context().close(node.id).await,
+                false => machine::destroy(cx, &node).await?,
+            }
         }
         Ok(serde_json::Value::Null)
     }
@@ -178,16 +205,19 @@ impl Step<Platform> for Destroy {
 }
 
 /// Step `record`: what remains.
-struct Retire;
+pub(super) struct Retire(pub(super) Doomed);
 
 #[async_trait]
 impl Step<Platform> for Retire {
     fn name(&self) -> &'static str {
-        "record"
+        match self.0 {
+            Doomed::All => "record",
+            Doomed::Outgoing => "old-record",
+        }
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        if let Some(record) = live_node(cx).await? {
+        for record in self.0.nodes(cx).await? {
             let params: Params = cx.params()?;
             secrets::take_back(cx, &params, &record).await?;
             node::retire(cx, params, record).await?;

@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::declared::Declared;
-use super::{Params, Platform, platform};
+use super::{Params, Platform, node};
 use crate::audit::Entry;
 use crate::ssh::session::out_of_turn;
-use crate::store::{NodeState, SecretState, WorkspaceState};
+use crate::store::{NodeRole, NodeState, SecretState, WorkspaceState};
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -19,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the workload may take to become healthy, in seconds.
 const HEALTHY_WITHIN: u64 = 30;
 
-/// The step. Taken back, it says no longer that the node is well.
-pub(super) struct Health;
+/// The step, for the node of this role. Taken back, it says no longer that the node is well.
+pub(super) struct Health(pub(super) NodeRole);
 
 /// What the workload says of itself.
 #[derive(Debug, Deserialize)]
@@ -45,7 +45,7 @@ impl Step<Platform> for Health {
         let platform = cx.context();
         let declared = Declared::of(cx, &params).await?;
         let tier = declared.tier()?;
-        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let record = node::of(cx, self.0).await?;
         if let Some(health) = &tier.health {
             let mut session = platform.session(&record, cx.fence(), PATIENCE).await?;
             let request = Request::Health { port: health.port, path: health.path.clone(), timeout: HEALTHY_WITHIN };
@@ -75,17 +75,19 @@ impl Step<Platform> for Health {
             }
             session.close().await;
         }
-        let actor = params.actor.clone();
+        let (actor, role) = (params.actor.clone(), self.0);
         cx.store()
             .write(move |tx| {
                 Box::pin(async move {
-                    let Some(mut node) = tx.node_of(params.workspace).await? else { return Ok(()) };
+                    let Some(mut node) = tx.node_as(params.workspace, role).await? else { return Ok(()) };
                     if node.state == NodeState::Ready {
                         return Ok(());
                     }
                     node.state = NodeState::Ready;
                     tx.update_node(&node).await?;
-                    if let Some(mut workspace) = tx.workspace(params.workspace).await? {
+                    if role == NodeRole::Serving
+                        && let Some(mut workspace) = tx.workspace(params.workspace).await?
+                    {
                         workspace.state = WorkspaceState::Ready;
                         tx.update_workspace(&workspace).await?;
                     }
@@ -100,16 +102,17 @@ impl Step<Platform> for Health {
     }
 
     async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
-        let params: Params = cx.params()?;
+        let (params, role): (Params, _) = (cx.params()?, self.0);
         cx.store()
             .write(move |tx| {
                 Box::pin(async move {
-                    let Some(mut node) = tx.node_of(params.workspace).await? else { return Ok(()) };
+                    let Some(mut node) = tx.node_as(params.workspace, role).await? else { return Ok(()) };
                     if node.state == NodeState::Ready {
                         node.state = NodeState::Degraded;
                         tx.update_node(&node).await?;
                     }
-                    if let Some(mut workspace) = tx.workspace(params.workspace).await?
+                    if role == NodeRole::Serving
+                        && let Some(mut workspace) = tx.workspace(params.workspace).await?
                         && workspace.state == WorkspaceState::Ready
                     {
                         workspace.state = WorkspaceState::Degraded;

@@ -5,20 +5,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Params, Platform, platform};
+use super::{Platform, node};
 use crate::id::NodeId;
 use crate::keypair::{self, PublicKey};
 use crate::ssh::HostKeys;
 use crate::ssh::host_key::{self, HostKeyRecord};
-use crate::store::{Node, Store};
+use crate::store::{Node, NodeRole, Store};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
 
 /// How long the node may take to answer again with its new key.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The step. There is nothing to take back: the machine goes with its keys.
-pub(super) struct HostKey;
+/// The step, for the node of this role. There is nothing to take back: the machine goes with its keys.
+pub(super) struct HostKey(pub(super) NodeRole);
 
 #[async_trait]
 impl Step<Platform> for HostKey {
@@ -27,9 +27,8 @@ impl Step<Platform> for HostKey {
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        let params: Params = cx.params()?;
         let platform = cx.context();
-        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let record = node::of(cx, self.0).await?;
         let keys = Recorded { store: cx.store(), node: record.id };
         if record.host_key.is_some() && record.host_key_pending.is_none() {
             return Ok(serde_json::json!({"host_key": record.host_key}));

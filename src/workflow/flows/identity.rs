@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, node, platform};
+use super::{Platform, node};
 use crate::ssh::session::out_of_turn;
+use crate::store::NodeRole;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
 
 /// How long the node may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// The step. There is nothing to take back: the machine goes with its identity.
-pub(super) struct Identity;
+/// The step, for the node of this role. There is nothing to take back: the machine goes with its identity.
+pub(super) struct Identity(pub(super) NodeRole);
 
 #[async_trait]
 impl Step<Platform> for Identity {
@@ -22,13 +23,12 @@ impl Step<Platform> for Identity {
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
-        let params: Params = cx.params()?;
-        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let record = node::of(cx, self.0).await?;
         let mut session = cx.context().session(&record, cx.fence(), PATIENCE).await?;
         let reply = session.request(Request::Identity, &mut |_| {}).await?;
         let Reply::Identity { recipient } = reply else { return Err(out_of_turn(&reply).into()) };
         let output = serde_json::json!({"recipient": recipient});
-        node::update(cx, move |node| node.recipient = Some(recipient)).await?;
+        node::update_as(cx, self.0, move |node| node.recipient = Some(recipient)).await?;
         cx.context().keep(record.id, cx.fence(), session);
         Ok(output)
     }

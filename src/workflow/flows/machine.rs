@@ -13,12 +13,12 @@ use crate::provider::{Base, MachineSpec};
 use crate::redact::Secret;
 use crate::render::Context;
 use crate::render::cloud_init::{BootstrapHostKey, NodeRecord, UserData};
-use crate::store::NodeState;
+use crate::store::{NodeRole, NodeState};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
 
-/// The step.
-pub(super) struct Machine;
+/// The step, for the node of this role.
+pub(super) struct Machine(pub(super) NodeRole);
 
 #[async_trait]
 impl Step<Platform> for Machine {
@@ -39,7 +39,7 @@ impl Step<Platform> for Machine {
             return brought::take(cx, machine).await;
         }
         let image: image::Output = cx.output("image")?;
-        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let record = node::of(cx, self.0).await?;
         let provider = platform.provider(&record.kind)?;
         let machine = match provider.find(&record.mark).await? {
             // Made by this step before the process died: it knows the bootstrap key that is recorded.
@@ -51,9 +51,11 @@ impl Step<Platform> for Machine {
                 // nobody knows could never be trusted.
                 let size = tier.size;
                 let vm = image.disk.is_some();
-                let details = serde_json::json!({platform::ARCH: image.arch, platform::SIZE: size, platform::VM: vm});
-                let record = node::update(cx, move |node| {
-                    node.details = details;
+                let arch = image.arch.clone();
+                let record = node::update_as(cx, self.0, move |node| {
+                    node.details[platform::ARCH] = serde_json::json!(arch);
+                    node.details[platform::SIZE] = serde_json::json!(size);
+                    node.details[platform::VM] = vm.into();
                     node.bootstrap_host_key = Some(public);
                     node.host_key = None;
                     node.host_key_pending = None;
@@ -95,7 +97,7 @@ impl Step<Platform> for Machine {
             }
         };
         let (addresses, ssh_port) = (machine.addresses.clone(), machine.ssh_port);
-        node::update(cx, move |node| {
+        node::update_as(cx, self.0, move |node| {
             node.state = NodeState::Booting;
             node.addresses = addresses;
             node.ssh_port = ssh_port;
@@ -106,8 +108,7 @@ impl Step<Platform> for Machine {
     }
 
     async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
-        let params: Params = cx.params()?;
-        let Some(node) = cx.store().read().await?.node_of(params.workspace).await? else { return Ok(()) };
+        let Some(node) = node::find(cx, self.0).await? else { return Ok(()) };
         destroy(cx, &node).await
     }
 }

@@ -21,6 +21,7 @@ mod platform;
 pub mod playbooks;
 pub mod provision;
 mod reach;
+pub mod rebuild;
 pub mod rotate_identity;
 mod secrets;
 mod start;
@@ -55,6 +56,9 @@ pub struct Params {
     /// Of a workspace whose node is destroyed: it ends as well, and its slug is free again.
     #[serde(default)]
     pub ends: bool,
+    /// Of a node that is replaced: what is on it is not wanted, or cannot be had any more.
+    #[serde(default)]
+    pub lose_data: bool,
 }
 
 impl Params {
@@ -67,6 +71,7 @@ impl Params {
             actor: actor.to_owned(),
             gone: false,
             ends: false,
+            lose_data: false,
         }
     }
 }
@@ -81,6 +86,7 @@ pub fn registry() -> Registry<Platform> {
         deliver::deliver(),
         deliver::remove(),
         rotate_identity::flow(),
+        rebuild::flow(),
     ];
     flows.into_iter().fold(Registry::default(), Registry::with)
 }

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::declared::Declared;
-use super::{Choice, Desired, Params, Platform, node, platform};
+use super::{Choice, Desired, Params, Platform, node};
 use crate::audit::Entry;
 use crate::fleet::{FileSet, Vars, Workspace};
 use crate::playbook::run::{self, Dial, Ran};
 use crate::playbook::{self, Report};
 use crate::ssh::NodeSession;
-use crate::store::Node;
+use crate::store::{Node, NodeRole};
 use crate::wire::plan::{ApplyOptions, Plan, Status, Summary, TaskEvent};
 use crate::workflow::{Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -34,8 +34,8 @@ pub struct Output {
     pub taken_back: Option<String>,
 }
 
-/// The step. What was applied is not taken back: the machine goes with it, or it is what is declared.
-pub(super) struct Playbooks;
+/// The step, for the node of this role. What was applied is not taken back: the machine goes with it, or it is what is declared.
+pub(super) struct Playbooks(pub(super) NodeRole);
 
 #[async_trait]
 impl Step<Platform> for Playbooks {
@@ -55,7 +55,7 @@ impl Step<Platform> for Playbooks {
         let desired = &declared.desired;
         let plan = plan_for(desired, &declared.workspace, &choice)?;
         let digest = choice.is_whole().then(|| plan.digest());
-        let record = platform::node_of(cx.store(), params.workspace).await?;
+        let record = node::of(cx, self.0).await?;
         let session = platform.session(&record, cx.fence(), PATIENCE).await?;
         let dial = Redial { platform, node: &record, fence: Some(cx.fence()) };
         let mut report = Report::default();
@@ -70,7 +70,7 @@ impl Step<Platform> for Playbooks {
         let (session, ran) = run::run(session, plan, choice.options(), &contents, &dial, &mut on_event).await?;
         let summary = report.finish(ran.summary).map_err(|error| explain(error, &ran, &params.slug))?;
         platform.keep(record.id, cx.fence(), session);
-        node::update(cx, move |node| {
+        node::update_as(cx, self.0, move |node| {
             if let Some(digest) = digest {
                 node.playbook_digest = Some(digest);
             }

@@ -1,6 +1,7 @@
 //! `provision`: from a declared workspace to a healthy node.
 
 use super::{Platform, boot, health, host_key, identity, image, machine, node, playbooks, secrets};
+use crate::store::NodeRole;
 use crate::workflow::Flow;
 
 /// The flow's name.
@@ -12,14 +13,14 @@ pub fn flow() -> Flow<Platform> {
         kind: KIND,
         steps: vec![
             Box::new(image::Image),
-            Box::new(node::Record),
-            Box::new(machine::Machine),
-            Box::new(boot::Boot),
-            Box::new(host_key::HostKey),
-            Box::new(identity::Identity),
-            Box::new(secrets::Secrets { on_new_node: true }),
-            Box::new(playbooks::Playbooks),
-            Box::new(health::Health),
+            Box::new(node::Record(NodeRole::Serving)),
+            Box::new(machine::Machine(NodeRole::Serving)),
+            Box::new(boot::Boot(NodeRole::Serving)),
+            Box::new(host_key::HostKey(NodeRole::Serving)),
+            Box::new(identity::Identity(NodeRole::Serving)),
+            Box::new(secrets::Secrets { on_new_node: true, role: NodeRole::Serving }),
+            Box::new(playbooks::Playbooks(NodeRole::Serving)),
+            Box::new(health::Health(NodeRole::Serving)),
         ],
     }
 }

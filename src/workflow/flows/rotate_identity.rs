@@ -13,12 +13,11 @@ use serde_json::json;
 use super::secrets::hand_over;
 use super::{Params, Platform, node, platform, start};
 use crate::audit::Entry;
-use crate::ssh::NodeSession;
 use crate::ssh::session::out_of_turn;
 use crate::store::{Node, SecretRecord, SecretState};
 use crate::wire::message::{Reply, Request};
-use crate::workflow::{Flow, OrRetry, Step, StepCx, StepError};
-use crate::{Error, Kind, Result};
+use crate::workflow::{Flow, Step, StepCx, StepError};
+use crate::{Error, Result};
 
 /// The flow's name.
 pub const KIND: &str = "rotate-identity";
@@ -38,22 +37,6 @@ async fn served(cx: &StepCx<'_, Platform>) -> Result<Node> {
     platform::node_of(cx.store(), params.workspace).await
 }
 
-/// Asks the node for something that it only confirms.
-async fn ask(session: &mut NodeSession, request: Request) -> Result<()> {
-    match session.request(request, &mut |_| {}).await? {
-        Reply::Done => Ok(()),
-        reply => Err(out_of_turn(&reply)),
-    }
-}
-
-/// A session with the node; one that does not answer may in a moment.
-async fn session(cx: &StepCx<'_, Platform>, node: &Node) -> Result<NodeSession, StepError> {
-    match cx.context().session(node, cx.fence(), PATIENCE).await {
-        Err(error) if error.kind() == Kind::Unreachable => Err(error).or_retry(),
-        other => Ok(other?),
-    }
-}
-
 /// Step `prepare`: the node makes the identity aside, and its recipient is recorded as pending.
 struct Prepare;
 
@@ -71,7 +54,7 @@ impl Step<Platform> for Prepare {
         if record.recipient.is_none() {
             return Err(StepError::Fatal(Error::failed("the node has no identity yet that could be replaced")));
         }
-        let mut session = session(cx, &record).await?;
+        let mut session = node::session(cx, &record).await?;
         let reply = session.request(Request::IdentityPrepare, &mut |_| {}).await?;
         let Reply::Identity { recipient } = reply else { return Err(out_of_turn(&reply).into()) };
         let output = json!({"recipient": recipient});
@@ -87,7 +70,7 @@ impl Step<Platform> for Prepare {
         let (Some(recipient), Some(_)) = (record.recipient.clone(), &record.recipient_pending) else { return Ok(()) };
         let taken_back = async {
             let mut session = cx.context().session(&record, cx.fence(), PATIENCE).await?;
-            ask(&mut session, Request::IdentityRetire { recipient }).await?;
+            node::ask(&mut session, Request::IdentityRetire { recipient }).await?;
             session.close().await;
             Ok::<_, Error>(())
         };
@@ -110,8 +93,8 @@ impl Step<Platform> for Install {
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let record = served(cx).await?;
         let Some(recipient) = record.recipient_pending.clone() else { return Ok(serde_json::Value::Null) };
-        let mut session = session(cx, &record).await?;
-        ask(&mut session, Request::IdentityInstall { recipient }).await?;
+        let mut session = node::session(cx, &record).await?;
+        node::ask(&mut session, Request::IdentityInstall { recipient }).await?;
         cx.context().keep(record.id, cx.fence(), session);
         Ok(serde_json::Value::Null)
     }
@@ -174,7 +157,7 @@ impl Step<Platform> for Retire {
         let now = reader.now();
         let waiting = reader.envelopes(record.id, now).await?;
         drop(reader);
-        let mut session = session(cx, &record).await?;
+        let mut session = node::session(cx, &record).await?;
         let mut brought = Vec::new();
         for waiting in waiting {
             let secret = cx.store().read().await?.secret(params.workspace, &waiting.name).await?;
@@ -187,7 +170,7 @@ impl Step<Platform> for Retire {
             hand_over(cx, &params, &record, secret, waiting.envelope, &mut session).await?;
             brought.push(waiting.name);
         }
-        ask(&mut session, Request::IdentityRetire { recipient }).await?;
+        node::ask(&mut session, Request::IdentityRetire { recipient }).await?;
         session.close().await;
         Ok(json!({"brought": brought}))
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::declared::Declared;
-use super::{Params, Platform, platform};
+use super::{Params, Platform, node};
 use crate::audit::Entry;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
 use crate::ssh::NodeSession;
 use crate::ssh::session::out_of_turn;
-use crate::store::{EnvelopeRecord, Node, SecretRecord, SecretState, Tx};
+use crate::store::{EnvelopeRecord, Node, NodeRole, SecretRecord, SecretState, Tx};
 use crate::wire::envelope::Envelope;
 use crate::wire::message::{Reply, Request};
 use crate::workflow::{Step, StepCx, StepError};
@@ -30,6 +30,8 @@ pub(super) struct Secrets {
     /// Whether the node is being made: then the machine goes with its secrets when a later step fails. On a node that was
     /// there before, what was delivered stays.
     pub(super) on_new_node: bool,
+    /// What that node is to the workspace.
+    pub(super) role: NodeRole,
 }
 
 #[async_trait]
@@ -46,7 +48,7 @@ impl Step<Platform> for Secrets {
             return Ok(serde_json::json!({"delivered": []}));
         }
         let declared = Declared::of(cx, &params).await?.workspace;
-        let node = platform::node_of(cx.store(), params.workspace).await?;
+        let node = node::of(cx, self.role).await?;
         let mut delivered = Vec::new();
         for name in &declared.secrets {
             let record = cx.store().read().await?.secret(params.workspace, name).await?;
@@ -67,8 +69,32 @@ impl Step<Platform> for Secrets {
             return Ok(());
         }
         let params: Params = cx.params()?;
-        let Some(node) = cx.store().read().await?.node_of(params.workspace).await? else { return Ok(()) };
+        let Some(node) = node::find(cx, self.role).await? else { return Ok(()) };
         take_back(cx, &params, &node).await
+    }
+}
+
+/// Step `secrets` of a rebuild: where the old node's are lost, those that lie in the operator's vault as well are delivered from
+/// there; else the old node has handed over what it had.
+pub(super) struct Lost;
+
+const FROM_VAULT: Secrets = Secrets { on_new_node: true, role: NodeRole::Incoming };
+
+#[async_trait]
+impl Step<Platform> for Lost {
+    fn name(&self) -> &'static str {
+        FROM_VAULT.name()
+    }
+
+    async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
+        match cx.params::<Params>()?.lose_data {
+            true => FROM_VAULT.run(cx).await,
+            false => Ok(serde_json::json!({"delivered": []})),
+        }
+    }
+
+    async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
+        FROM_VAULT.undo(cx).await
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::platform::BootTime;
 use super::reach::Reach;
-use super::{Params, Platform, is_brought, node, platform};
+use super::{Params, Platform, is_brought, node, platform, rebuild};
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
 use crate::store::Node;
@@ -69,6 +69,8 @@ impl Step<Platform> for Start {
             let reply = session.request(Request::WaitBoot { timeout: boot.settle.as_secs() }, &mut |_| {}).await?;
             let Reply::Booted { .. } = reply else { return Err(out_of_turn(&reply).into()) };
         }
+        // An abandoned rebuild may have stopped it.
+        rebuild::resume_with(cx, &node, &mut session).await?;
         platform.keep(node.id, cx.fence(), session);
         Ok(serde_json::json!({"started": started}))
     }

@@ -13,7 +13,7 @@ use crate::Result;
 use crate::audit::Entry;
 use crate::fleet::ProviderKind;
 use crate::id::{Mark, NodeId, WorkspaceId};
-use crate::store::{Listed, Node, NodeState, Store, WorkspaceState};
+use crate::store::{Listed, Node, NodeRole, NodeState, Store, WorkspaceState};
 
 /// The kinds of providers that make machines.
 const KINDS: [ProviderKind; 1] = [ProviderKind::Local];
@@ -82,18 +82,24 @@ pub async fn sweep(platform: &Platform, store: &Store, mend: Mend, actor: &str) 
         let node = nodes.get(&id);
         let fault = match node {
             None => Fault::Unknown,
-            Some(node) if node.state == NodeState::Gone && !is_busy(node) => Fault::LeftOver,
+            // What an abandoned rebuild has left serves nobody.
+            Some(node) if (node.state == NodeState::Gone || node.role != NodeRole::Serving) && !is_busy(node) => {
+                Fault::LeftOver
+            }
             Some(_) => continue,
         };
         let workspace = node.map(|node| node.workspace_id);
         let mut finding = Finding { fault, provider, mark, node: id, workspace, mended: false };
         if (fault == Fault::LeftOver && mend.known) || (fault == Fault::Unknown && mend.unknown) {
             destroy(platform, store, &finding, actor).await?;
+            retire(store, id).await?;
             finding.mended = true;
         }
         found.push(finding);
     }
-    for node in nodes.values().filter(|node| is_ours(node, platform) && !is_busy(node)) {
+    let told: Vec<NodeId> = found.iter().map(|finding| finding.node).collect();
+    let nodes = nodes.values().filter(|node| !told.contains(&node.id));
+    for node in nodes.filter(|node| is_ours(node, platform) && !is_busy(node)) {
         // Asked anew: it may have been made since the list.
         if platform.provider(&node.kind)?.find(&node.mark).await?.is_some() {
             continue;
@@ -112,7 +118,8 @@ pub async fn sweep(platform: &Platform, store: &Store, mend: Mend, actor: &str) 
 
 /// Whether a node's machine would be found here if it were there.
 fn is_ours(node: &Node, platform: &Platform) -> bool {
-    let is_settled = !matches!(node.state, NodeState::Gone | NodeState::Creating | NodeState::Deprovisioning);
+    let under_way = matches!(node.state, NodeState::Creating | NodeState::Deprovisioning);
+    let is_settled = node.state != NodeState::Gone && (!under_way || node.role != NodeRole::Serving);
     let here = node.host.as_ref().is_none_or(|host| *host == platform.host);
     is_settled && here && KINDS.iter().any(|kind| kind.to_string() == node.kind)
 }
@@ -124,18 +131,36 @@ async fn destroy(platform: &Platform, store: &Store, finding: &Finding, actor: &
     platform.provider(&finding.provider)?.destroy(&finding.mark).await
 }
 
+/// Writes down that a node is gone which served nobody.
+async fn retire(store: &Store, id: NodeId) -> Result<()> {
+    let retired = store.write(move |tx| {
+        Box::pin(async move {
+            let Some(mut node) = tx.node(id).await? else { return Ok(()) };
+            if node.role != NodeRole::Serving && node.state != NodeState::Gone {
+                node.state = NodeState::Gone;
+                tx.update_node(&node).await?;
+                tx.delete_envelopes_of(id).await?;
+            }
+            Ok(())
+        })
+    });
+    retired.await
+}
+
 /// Writes down that a node's machine is gone; whether that is news.
 async fn write_down(store: &Store, id: NodeId, actor: &str) -> Result<bool> {
     let entry = Entry::new(actor, "node.lost", id.to_string());
     let written = store.write(move |tx| {
         Box::pin(async move {
             let Some(mut node) = tx.node(id).await? else { return Ok(false) };
-            if matches!(node.state, NodeState::Gone | NodeState::Deprovisioning | NodeState::Degraded) {
+            let serves = node.role == NodeRole::Serving;
+            if serves && matches!(node.state, NodeState::Gone | NodeState::Deprovisioning | NodeState::Degraded) {
                 return Ok(false);
             }
-            node.state = NodeState::Degraded;
+            node.state = if serves { NodeState::Degraded } else { NodeState::Gone };
             tx.update_node(&node).await?;
-            if let Some(mut workspace) = tx.workspace(node.workspace_id).await?
+            if serves
+                && let Some(mut workspace) = tx.workspace(node.workspace_id).await?
                 && workspace.state == WorkspaceState::Ready
             {
                 workspace.state = WorkspaceState::Degraded;

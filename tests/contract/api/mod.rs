@@ -8,6 +8,7 @@ mod full;
 mod guard;
 mod logins;
 mod outage;
+mod rebuild;
 mod reports;
 mod schemathesis;
 mod secrets;

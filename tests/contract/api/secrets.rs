@@ -20,7 +20,7 @@ both!(
 const VALUE: &str = "sk-planted-in-the-request-7f3a";
 
 /// A workspace with a node that is ready, and the node's identity.
-async fn served(api: &Api, slug: &str) -> (String, Node, Identity) {
+pub(super) async fn served(api: &Api, slug: &str) -> (String, Node, Identity) {
     let id = api.workspace(slug).await;
     let (workspace_id, identity): (WorkspaceId, _) = (id.parse().unwrap(), Identity::generate());
     let mut node = Node::new(&api.world.fleet, workspace_id, "local", "local", SystemClock.now());
@@ -38,7 +38,7 @@ async fn served(api: &Api, slug: &str) -> (String, Node, Identity) {
     (id, node, identity)
 }
 
-async fn give(api: &Api, id: &str, name: &str, value: &str) -> super::Answer {
+pub(super) async fn give(api: &Api, id: &str, name: &str, value: &str) -> super::Answer {
     api.json(ROOT, &format!("PUT /v1/workspaces/{id}/secrets/{name}"), "", &json!({"value": value})).await
 }
 
