@@ -5,11 +5,14 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::env::{Env, Held};
-use super::node_rotate_identity::served;
+use super::follow::follow;
+use super::node_rotate_identity::{Begun, served, without_node};
+use super::plane::Plane;
 use super::printer::GOOD;
 use super::publish::{publish, reconcile};
 use super::work::Work;
 use super::{image, up};
+use crate::client::Client;
 use crate::id::{NodeId, RevisionId};
 use crate::store::{ManagedBy, Workspace};
 use crate::workflow::flows::rotate_identity;
@@ -44,6 +47,9 @@ struct Rebuilt {
 /// Fails where the workspace has no node, the old one does not answer, or the new one does not become healthy.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let begun = Instant::now();
+    if let Some(client) = env.remote()? {
+        return there(args, env, client, begun).await;
+    }
     let mut held = env.hold("stead node rebuild").await?;
     let workspace = served(&held, &args.workspace, (rotate_identity::KIND, "node rotate-identity")).await?;
     let before = held.store.read().await?.node_of(workspace.id).await?.map(|node| node.id);
@@ -56,15 +62,32 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     work.run(vec![(workspace.slug.clone(), workflow)]).await?;
     let node = held.store.read().await?.node_of(workspace.id).await?;
     let node = node.ok_or_else(|| Error::failed(format!("the node of {:?} is gone", workspace.slug)))?;
-    let Workspace { slug, .. } = workspace;
-    let with = if data_lost { "without what was on it" } else { "with all that was on it" };
+    let replaces = before.unwrap_or(node.id);
+    told(env, Rebuilt { workspace: workspace.slug, node: node.id, replaces, data_lost }, begun)
+}
+
+async fn there(args: &Args, env: &Env, client: Client, since: Instant) -> Result<()> {
+    let slug = args.workspace.as_str();
+    let plane = Plane::There(client.clone());
+    let node =
+        async || plane.workspace(slug).await.map(|workspace| Some((workspace.as_ref()?.id, workspace?.node?.id)));
+    let (id, replaces) = node().await?.ok_or_else(|| without_node(slug))?;
+    let body = serde_json::json!({"lose_data": args.lose_data});
+    let begun: Begun = client.create(&format!("/v1/workspaces/{id}/rebuild"), &body).await?;
+    follow(env, &client, slug, begun.workflow.id).await?;
+    let (_, node) = node().await?.ok_or_else(|| Error::failed(format!("the node of {slug:?} is gone")))?;
+    told(env, Rebuilt { workspace: slug.to_owned(), node, replaces, data_lost: args.lose_data }, since)
+}
+
+fn told(env: &Env, rebuilt: Rebuilt, begun: Instant) -> Result<()> {
+    let Rebuilt { workspace: slug, node, replaces, data_lost } = &rebuilt;
+    let with = if *data_lost { "without what was on it" } else { "with all that was on it" };
     env.printer.say(format_args!(
         "\n{GOOD}The node of {slug} is a new one{GOOD:#}, {with} ({:.1} s)\n",
         begun.elapsed().as_secs_f64()
     ));
-    let (node, replaces) = (node.id, before.unwrap_or(node.id));
     let text = format!("{slug}: {node} has replaced {replaces}\n");
-    env.printer.data(&Rebuilt { workspace: slug, node, replaces, data_lost }, text)
+    env.printer.data(&rebuilt, text)
 }
 
 /// Publishes what is declared for the workspace now, and finds before anything is begun what would stop it.

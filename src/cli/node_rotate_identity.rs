@@ -24,8 +24,8 @@ pub(super) struct Args {
 }
 
 #[derive(Deserialize)]
-struct Begun {
-    workflow: WorkflowView,
+pub(super) struct Begun {
+    pub(super) workflow: WorkflowView,
 }
 
 #[derive(Serialize)]
@@ -95,6 +95,6 @@ pub(super) async fn served(held: &Held, slug: &str, also: (&str, &str)) -> Resul
     }
 }
 
-fn without_node(slug: &str) -> Error {
+pub(super) fn without_node(slug: &str) -> Error {
     Error::input(format!("workspace {slug:?} has no node")).hint(format!("`stead up {slug}` makes one"))
 }

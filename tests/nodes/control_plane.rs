@@ -252,6 +252,7 @@ fn by_command(run: impl Fn(&[&str], Option<&str>) -> (bool, String), secret: boo
         assert!(given.contains("zeta/API_KEY version 1 is on the node") && given.contains("…77aa"), "{given}");
         assert!(ok(&["secret", "list", "zeta"], None).contains("delivered"));
         assert!(ok(&["node", "rotate-identity", "zeta"], None).contains("zeta: secrets are sealed for age1"));
+        assert!(ok(&["node", "rebuild", "zeta"], None).contains("has replaced nd_"));
         assert!(ok(&["secret", "rm", "zeta", "API_KEY"], None).contains("Removed zeta/API_KEY from the node"));
     }
     assert!(ok(&["workflow", "list", "--all"], None).contains("provision"));
