@@ -68,8 +68,7 @@ impl From<&Tier> for TierView {
 }
 
 impl FleetView {
-    /// What is declared, as the revision with this number.
-    pub fn new(desired: &Desired, revision: u32) -> Self {
+    fn new(desired: &Desired, revision: u32) -> Self {
         let fleet = &desired.fleet;
         // Machines that people bring have to be declared: the API makes none of their workspaces.
         let is_made = |tier: &&Tier| {

@@ -17,6 +17,7 @@ use super::views::TokenView;
 use super::{App, Problem};
 use crate::Error;
 use crate::accounts::policy::Permission;
+use crate::accounts::session::Means;
 use crate::accounts::{NewToken, issue};
 use crate::clock::Timestamp;
 use crate::id::{TokenId, WorkspaceId};
@@ -116,6 +117,13 @@ async fn create(
     caller.may_somewhere(&app, Permission::TokenManage).await?;
     let New { name, role, workspace_id, scopes, expires_at } = body.json()?;
     caller.may(&app, Permission::TokenManage, workspace_id).await?;
+    // What it made would outlive the session that ends it.
+    if caller.principal.signed_in.is_some_and(|signed_in| signed_in.means == Means::Program) {
+        let detail = "a program that was let in makes no tokens";
+        return Err(
+            Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).hint("make it in a browser, or with a token")
+        );
+    }
     let new = NewToken { name, role, workspace: workspace_id, scopes, expires_at };
     let by = caller.principal.clone();
     let created = once(&app, &caller, &headers, body.hash, move |tx| {

@@ -91,6 +91,9 @@ struct Verified {
 async fn verify(args: &VerifyArgs, env: &Env) -> Result<()> {
     let flag = [("audit.checkpoints", args.checkpoints.as_ref().map(ToString::to_string))];
     let control = env.control(args.control.layers(&flag)?).await?;
+    if !control.store.is_shared() {
+        env.refuse_remote("`stead audit verify`")?;
+    }
     let file = control.checkpoints();
     let checkpoints = if file.is_file() || args.checkpoints.is_some() {
         let platform = control.platform(env)?;

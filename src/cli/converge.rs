@@ -91,6 +91,7 @@ struct Row {
 /// # Errors
 /// Fails where a node does, and with [`Kind::Pending`] where a check finds something to change.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
+    env.refuse_remote("`stead converge`")?;
     let choice = Choice {
         playbooks: args.playbooks.clone(),
         tags: args.tags.clone(),

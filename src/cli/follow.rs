@@ -7,6 +7,7 @@ use super::printer::{BAD, BOLD, GOOD};
 use super::work::unfinished;
 use crate::api::views::{StepView, WorkflowView};
 use crate::client::{Client, watch};
+use crate::clock::{Clock, SystemClock};
 use crate::id::WorkflowId;
 use crate::store::{StepState, WorkflowState};
 use crate::workflow::Outcome;
@@ -28,7 +29,9 @@ pub(super) async fn follow(env: &Env, client: &Client, name: &str, id: WorkflowI
                 env.printer.say(format_args!("{BOLD}{name:<16}{BOLD:#} {text}"));
             }
         }
-        let ends = view.over || view.run_after.is_some();
+        let waits =
+            view.state == WorkflowState::Queued.as_str() && view.run_after.is_some_and(|at| at > SystemClock.now());
+        let ends = view.over || waits;
         last = Some(view);
         ends
     });

@@ -70,9 +70,26 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         }
     };
     let known = Client::new(url, Some(&Secret::new(token.clone().into_bytes())), ca_file.as_deref())?;
-    let fleet: FleetView = known.get("/v1/fleet").await?;
-    let login = Login { fleet: fleet.id, token, who, session, ca_file, expires_at };
-    Logins::add(dir, known.address(), login.clone())?;
+    let remembered = async {
+        let fleet: FleetView = known.get("/v1/fleet").await?;
+        let login = Login { fleet: fleet.id.clone(), token, who, session, ca_file, expires_at };
+        let before = Logins::add(dir, known.address(), login.clone())?;
+        Ok::<_, Error>((fleet, login, before))
+    };
+    let (fleet, login, before) = match remembered.await {
+        Ok(remembered) => remembered,
+        Err(error) => {
+            // Nobody could use the session any more, or end it from here.
+            if session.is_some() {
+                let _ = known.end("/v1/sessions/current").await;
+            }
+            return Err(error);
+        }
+    };
+    if let Some(before) = before.filter(|before| before.session.is_some()) {
+        // It may have ended long ago.
+        let _ = before.client(known.address())?.end("/v1/sessions/current").await;
+    }
     let who = login.who.as_deref().map(|who| format!(" as {who}")).unwrap_or_default();
     env.printer.data(
         &Shown::new(known.address(), &login),
@@ -97,9 +114,10 @@ async fn by_code(env: &Env, server: &Client) -> Result<LoggedIn> {
     let code = client::begin(server, &format!("stead {} on {host}", crate::VERSION)).await?;
     // A prompt, not a remark: without it nothing can happen, also with --quiet.
     env.printer.prompt(format_args!(
-        "Open this in a browser, sign in, and let the program in that shows {}:\n\n  {}\n\nWaiting, for {} minutes at most.\n",
+        "Open this in a browser, sign in, and let the program in that shows {}:\n\n  {}\n\nor type the code at {}. Waiting, for {} minutes at most.\n",
         code.user_code,
         code.verification_uri_complete,
+        code.verification_uri,
         code.expires_in / 60
     ));
     let late = || {

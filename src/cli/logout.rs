@@ -2,8 +2,8 @@
 
 use super::env::Env;
 use super::login::dir;
-use crate::client::Logins;
-use crate::{Error, Result};
+use crate::client::{Client, Logins};
+use crate::{Error, Kind, Result};
 
 /// Logs out of a control plane, and ends the session there
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,8 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let dir = dir(env)?;
     let logins = Logins::read(dir)?;
     let url = match &args.url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
+        // As it is remembered.
+        Some(url) => Client::new(url, None, None)?.address().to_owned(),
         None => {
             let here = env.remote()?.map(|client| client.address().to_owned());
             here.ok_or_else(|| {
@@ -31,14 +32,20 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let (_, login) = logins.iter().find(|(address, _)| *address == url).ok_or_else(|| {
         Error::input(format!("you are not logged in to {url}")).hint("`stead login` lists where you are")
     })?;
-    if let Some(session) = login.session
-        && let Err(error) = login.client(&url)?.end("/v1/sessions/current").await
-    {
-        // What is remembered here goes in any case.
-        env.printer.warn(format_args!(
-            "the session could not be ended at the server: {}. End it in a browser: {url}/sign-in, session {session}",
-            error.one_line()
-        ));
+    if let Some(session) = login.session {
+        let ended = match login.client(&url) {
+            Ok(client) => client.end("/v1/sessions/current").await,
+            Err(error) => Err(error),
+        };
+        // One that has ended already is refused, which is as good. What is remembered here goes in any case.
+        if let Err(error) = ended
+            && error.kind() != Kind::Input
+        {
+            env.printer.warn(format_args!(
+                "the session goes on at the server: {}. `DELETE {url}/v1/sessions/{session}` ends it",
+                error.one_line()
+            ));
+        }
     }
     Logins::remove(dir, &url)?;
     env.printer.data(&serde_json::json!({"url": url}), format_args!("Logged out of {url}."))

@@ -34,6 +34,9 @@ pub(super) struct Args {
 /// Fails where a provider or the store does, and with [`Kind::Pending`] where something is left to be put right.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let control = env.control(args.control.layers(&[])?).await?;
+    if !control.store.is_shared() {
+        env.refuse_remote("`stead node sweep`")?;
+    }
     let platform = control.platform(env)?;
     let mend = Mend { known: args.fix, unknown: args.unknown };
     let lock = (args.fix && !control.store.is_shared())

@@ -9,6 +9,8 @@ use super::env::{Env, Place};
 use super::missing::missing;
 use super::outdated::{Declared, Outdated};
 use super::plane::Plane;
+use crate::api::fleet::FleetView;
+use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::fleet::ProviderKind;
 use crate::id::{FleetId, Mark, NodeId, WorkflowId};
@@ -183,8 +185,9 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
 ///
 /// # Errors
 /// Fails where the server cannot be asked.
-pub(super) async fn look_from_afar(plane: &Plane) -> Result<Overview> {
-    let fleet = plane.fleet().await?;
+pub(super) async fn look_from_afar(client: Client) -> Result<Overview> {
+    let fleet: FleetView = client.get("/v1/fleet").await?;
+    let plane = Plane::There(client);
     let mut workspaces = plane.workspaces().await?;
     let slugs: BTreeMap<String, String> =
         workspaces.iter().map(|workspace| (workspace.id.to_string(), workspace.slug.clone())).collect();

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use super::env::{Env, Place};
 use super::overview::{self, Seen};
 use crate::Result;
-use crate::api::fleet::FleetView;
 use crate::api::views::{EntryView, NodeView, WorkflowView, WorkspaceView};
 use crate::audit;
 use crate::client::Client;
@@ -98,17 +97,6 @@ impl Plane {
             }
         };
         Ok(slug.unwrap_or_else(|| subject.to_owned()))
-    }
-
-    /// The fleet, as it was published.
-    pub(super) async fn fleet(&self) -> Result<FleetView> {
-        match self {
-            Self::Here { place, store } => {
-                let number = store.read().await?.latest_revision().await?.map_or(0, |revision| revision.number);
-                Ok(FleetView::new(&place.desired, number))
-            }
-            Self::There(client) => client.get("/v1/fleet").await,
-        }
     }
 
     /// The workspaces that are not gone, with their nodes, in the order of their slugs.

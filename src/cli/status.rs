@@ -37,11 +37,18 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         return show(env, "").await;
     }
     let clear = if std::io::stdout().is_terminal() && !env.printer.json { CLEAR } else { "" };
+    // Heard from the first round on: a server that does not answer must not keep anybody here.
+    let stop = tokio::signal::ctrl_c();
+    tokio::pin!(stop);
     loop {
-        show(env, clear).await?;
+        let round = async {
+            show(env, clear).await?;
+            tokio::time::sleep(EVERY).await;
+            Ok::<_, crate::Error>(())
+        };
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            round = round => round?,
+            _ = &mut stop => return Ok(()),
         }
     }
 }
@@ -54,7 +61,7 @@ async fn show(env: &Env, clear: &str) -> Result<()> {
             store.close().await;
             overview
         }
-        there @ Plane::There(_) => overview::look_from_afar(&there).await?,
+        Plane::There(client) => overview::look_from_afar(client).await?,
     };
     env.printer.data(&overview, format_args!("{clear}{}", text(&overview)))
 }

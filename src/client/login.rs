@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Client;
-use crate::Result;
+use crate::{Kind, Result};
 
 /// What is shown to whoever is to let us in, and what we come back with.
 #[derive(Deserialize)]
@@ -44,12 +44,16 @@ pub async fn begin(client: &Client, agent: &str) -> Result<Code> {
 /// Waits until somebody has decided, and gives what the server says then: the token, with whose it is.
 ///
 /// # Errors
-/// Fails where somebody said no, where nobody said anything in time, and where the server cannot be reached.
+/// Fails where somebody said no, and where nobody said anything while the code was good.
 pub async fn wait<T: DeserializeOwned>(client: &Client, code: &Code) -> Result<T> {
     loop {
         tokio::time::sleep(Duration::from_secs(code.interval.clamp(1, 30))).await;
-        if let Some(answer) = client.poll("/v1/logins/claim", &Claim { device_code: &code.device_code }).await? {
-            return Ok(answer);
+        match client.poll("/v1/logins/claim", &Claim { device_code: &code.device_code }).await {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => {}
+            // It may be back before the code ends; whoever called has a limit for all of it.
+            Err(error) if matches!(error.kind(), Kind::Unreachable | Kind::Unavailable) => {}
+            Err(error) => return Err(error),
         }
     }
 }

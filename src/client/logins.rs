@@ -80,14 +80,14 @@ impl Logins {
         found.map(|(address, login)| (address.as_str(), login))
     }
 
-    /// Remembers a login, as the last one.
+    /// Remembers a login, as the last one; the one that it takes the place of.
     ///
     /// # Errors
     /// Fails where the file cannot be written.
-    pub fn add(dir: &Utf8Path, address: &str, login: Login) -> Result<()> {
+    pub fn add(dir: &Utf8Path, address: &str, login: Login) -> Result<Option<Login>> {
         Self::change(dir, |logins| {
             logins.current = Some(address.to_owned());
-            logins.logins.insert(address.to_owned(), login);
+            logins.logins.insert(address.to_owned(), login)
         })
     }
 
@@ -104,16 +104,17 @@ impl Logins {
         })
     }
 
-    fn change(dir: &Utf8Path, change: impl FnOnce(&mut Self)) -> Result<()> {
+    fn change<T>(dir: &Utf8Path, change: impl FnOnce(&mut Self) -> T) -> Result<T> {
         use std::os::unix::fs::DirBuilderExt;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("making {dir}"))?;
         // Two commands at once: the second sees what the first has written. The folder is held, since the file is replaced.
         let held = fs_err::File::open(dir)?;
         rustix::fs::flock(held.file(), rustix::fs::FlockOperation::LockExclusive).map_err(std::io::Error::from)?;
         let mut logins = Self::read(dir)?;
-        change(&mut logins);
+        let changed = change(&mut logins);
         let text = serde_json::to_vec_pretty(&logins).map_err(|error| Error::failed("the logins").because(error))?;
-        atomic_file::write(&dir.join(FILE), &Zeroizing::new(text), 0o600)
+        atomic_file::write(&dir.join(FILE), &Zeroizing::new(text), 0o600)?;
+        Ok(changed)
     }
 }
 

@@ -18,6 +18,8 @@ use crate::{Error, Kind, Result};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer may take. The server itself gives up sooner.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long a server may say nothing at all; to those who watch it says something every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(45);
 /// How often a request is sent that may be sent again.
 const TRIES: u32 = 4;
 /// The longest that a server may have a command wait before it asks again.
@@ -54,7 +56,12 @@ impl Client {
         let mut http = reqwest::Client::builder()
             .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
             .redirect(reqwest::redirect::Policy::none());
+        if base.scheme() == "http" {
+            // This machine's own: a proxy would be told the token in the clear.
+            http = http.no_proxy();
+        }
         if let Some(ca) = ca {
             let pem = fs_err::read(ca).context("reading the certificate authority")?;
             let certificate = reqwest::Certificate::from_pem(&pem)
@@ -256,7 +263,12 @@ fn parse(address: &str) -> Result<Url> {
     };
     let url: Url = address.parse().map_err(|_| wrong("is no URL"))?;
     let Some(host) = url.host_str() else { return Err(wrong("is no URL of a host")) };
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+    if url.path() != "/"
+        || url.query().is_some()
+        || url.fragment().is_some()
+        || !url.username().is_empty()
+        || url.password().is_some()
+    {
         return Err(wrong("has more than scheme, host and port"));
     }
     let host = host.trim_matches(['[', ']']);
@@ -306,6 +318,7 @@ mod tests {
             "http://stead.example.com",
             "https://a/b",
             "https://u:p@a",
+            "https://:p@a",
             "https://a/?q",
             "file:///etc",
             "",

@@ -10,7 +10,9 @@ use super::Client;
 use crate::{Error, Kind, Result};
 
 /// How often a stream that broke is begun again, without having told anything in between.
-const TRIES: u32 = 5;
+const TRIES: u32 = 8;
+/// How long to wait before that, in multiples.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Calls `seen` with every state of a workflow, until `seen` says that it was the last. A stream that ends or breaks is begun
 /// again: the first thing that each tells is how things stand.
@@ -21,7 +23,15 @@ pub async fn watch<T: DeserializeOwned>(client: &Client, id: &str, mut seen: imp
     let path = format!("/v1/workflows/{id}/events");
     let mut broken = 0;
     loop {
-        let response = client.stream(&path).await?;
+        let response = match client.stream(&path).await {
+            Ok(response) => response,
+            Err(error) if lasts(&error) && broken + 1 < TRIES => {
+                broken += 1;
+                tokio::time::sleep(PAUSE * broken).await;
+                continue;
+            }
+            Err(error) => return Err(error.hint(goes_on(id))),
+        };
         let mut events = response.bytes_stream().eventsource();
         while let Some(event) = events.next().await {
             // A connection that was cut; what has happened since is in the next stream's first word.
@@ -42,8 +52,17 @@ pub async fn watch<T: DeserializeOwned>(client: &Client, id: &str, mut seen: imp
         broken += 1;
         if broken == TRIES {
             return Err(Error::new(Kind::Unreachable, format!("{} breaks off again and again", client.address()))
-                .hint(format!("the workflow goes on by itself: `stead workflow show {id}`")));
+                .hint(goes_on(id)));
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// Whether the server may answer later.
+fn lasts(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unreachable | Kind::Unavailable)
+}
+
+fn goes_on(id: &str) -> String {
+    format!("the workflow goes on by itself: `stead workflow show {id}`")
 }

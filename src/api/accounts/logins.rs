@@ -49,6 +49,11 @@ struct Ask {
     agent: Option<String>,
 }
 
+/// What whoever decides is shown, must not change how the rest of the page reads, as marks of direction do.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric()
+}
+
 /// What the program shows, and what it keeps to itself.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[schema(as = LoginCode)]
@@ -85,8 +90,8 @@ async fn ask(
     body: Body,
 ) -> Result<Response, Problem> {
     let Ask { agent } = body.json()?;
-    if agent.as_ref().is_some_and(|agent| agent.chars().count() > AGENT || agent.chars().any(char::is_control)) {
-        let detail = format!("agent: at most {AGENT} characters, and no control characters");
+    if agent.as_ref().is_some_and(|agent| agent.chars().count() > AGENT || !agent.chars().all(is_plain)) {
+        let detail = format!("agent: at most {AGENT} characters, of ASCII that can be seen, and letters");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail));
     }
     app.limiter().login(client(peer.ip(), &headers, &app.http().trusted_proxies))?;

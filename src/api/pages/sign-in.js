@@ -61,8 +61,11 @@ if (given) {
   history.replaceState(null, "", location.pathname + location.hash);
 }
 
+// What was looked at is what is decided on, whatever stands in the field by then.
+let looked;
+
 const decide = (how, told) => async () => {
-  await call("POST", `/v1/logins/${encodeURIComponent(part("code").value)}/${how}`);
+  await call("POST", `/v1/logins/${encodeURIComponent(looked)}/${how}`);
   part("asks").hidden = true;
   part("code").value = "";
   say(told);
@@ -71,10 +74,12 @@ const decide = (how, told) => async () => {
 on(part("program"), "submit", async () => {
   part("asks").hidden = true;
   const { code, agent } = await call("GET", `/v1/logins/${encodeURIComponent(part("code").value)}`);
-  part("who").textContent = `${agent || "A program"} asks to act for you, with all that you may do. Let it only if you have just begun this yourself, and it shows ${code}.`;
+  looked = code;
+  part("who").textContent = `A program asks to act for you, with all that you may do. Let it only if you have just begun this yourself, and it shows ${code}. It calls itself \u201c${agent || "nothing"}\u201d.`;
   part("asks").hidden = false;
 });
 
+on(part("code"), "input", async () => { part("asks").hidden = true; });
 on(part("allow"), "click", decide("allow", "The program goes on by itself now."));
 on(part("deny"), "click", decide("deny", "The program was turned away."));
 

@@ -31,7 +31,7 @@ struct Row {
     /// Whether the operators' vault holds a value.
     in_vault: bool,
     /// `delivered`, `vault` (waits for its node), or `missing`.
-    state: &'static str,
+    state: String,
     version: Option<u64>,
     /// Of what the node holds.
     fingerprint: Option<String>,
@@ -65,13 +65,13 @@ async fn rows_there(args: &Args, client: &Client) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for workspace in workspaces {
         for secret in afar::list(client, &workspace).await? {
-            let is_delivered = secret.delivered_at.is_some();
+            let is_delivered = secret.state == SecretState::Delivered.as_str();
             rows.push(Row {
                 workspace: workspace.slug.clone(),
                 // Secrets that come through the API are declared by being given.
                 declared: true,
                 in_vault: false,
-                state: if is_delivered { SecretState::Delivered.as_str() } else { "waiting" },
+                state: secret.state,
                 name: secret.name,
                 version: Some(secret.version),
                 fingerprint: Some(secret.fingerprint).filter(|_| is_delivered),
@@ -129,7 +129,8 @@ async fn rows_here(args: &Args, env: &Env) -> Result<Vec<Row>> {
                     (Some(_), _) => SecretState::Delivered.as_str(),
                     (None, true) => SecretState::Vault.as_str(),
                     (None, false) => "missing",
-                },
+                }
+                .to_owned(),
                 version: record.map(|record| record.version),
                 fingerprint: held.map(|record| record.fingerprint.clone()),
                 masked_tail: held.and_then(|record| record.masked_tail.clone()),
@@ -142,7 +143,7 @@ async fn rows_here(args: &Args, env: &Env) -> Result<Vec<Row>> {
 
 fn cells(row: &Row) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-    let state = if row.declared { row.state.to_owned() } else { format!("{} (not declared)", row.state) };
+    let state = if row.declared { row.state.clone() } else { format!("{} (not declared)", row.state) };
     vec![
         row.workspace.clone(),
         row.name.clone(),

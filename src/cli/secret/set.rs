@@ -103,16 +103,20 @@ async fn set_there(env: &Env, client: &Client, slug: &str, name: &str) -> Result
     afar::found(client, slug).await?;
     let value = value::read(&env.printer, slug, name)?;
     let secret = afar::set(env, client, slug, name, &value).await?;
-    let state = if secret.delivered_at.is_some() { SecretState::Delivered } else { SecretState::Vault };
+    let state = if secret.state == "delivered" { SecretState::Delivered } else { SecretState::Vault };
     let outcome = Outcome {
         workspace: slug,
         name,
         version: secret.version,
         state,
-        fingerprint: Some(secret.fingerprint),
+        fingerprint: Some(secret.fingerprint).filter(|_| state == SecretState::Delivered),
         masked_tail: secret.masked_tail,
     };
-    env.printer.data(&outcome, text(&outcome, None))
+    let text = match state {
+        SecretState::Delivered => text(&outcome, None),
+        _ => format!("{slug}/{name}: another value came after this one, and is on its way"),
+    };
+    env.printer.data(&outcome, text)
 }
 
 fn text(outcome: &Outcome<'_>, later: Option<String>) -> String {

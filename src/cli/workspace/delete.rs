@@ -6,14 +6,14 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use super::find;
-use crate::api::views::WorkflowView;
+use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::cli::down::{clear, confirm};
 use crate::cli::env::Env;
 use crate::cli::follow::follow;
 use crate::cli::plane::Plane;
 use crate::cli::work::Work;
 use crate::client::Client;
-use crate::store::ManagedBy;
+use crate::store::{ManagedBy, WorkspaceState};
 use crate::{Error, Result};
 
 /// Ends a workspace: its node is wiped and destroyed, and its slug is free again
@@ -39,7 +39,8 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let slug = args.workspace.as_str();
     let plane = env.plane().await?;
     let workspace = find(&plane, slug).await?;
-    if workspace.managed_by == ManagedBy::Files.as_str() {
+    // A server knows whether the files that were published last still declare it.
+    if matches!(plane, Plane::Here { .. }) && workspace.managed_by == ManagedBy::Files.as_str() {
         return Err(Error::conflict("the fleet's files declare this workspace")
             .hint(format!("`stead down {slug}` takes its node down")));
     }
@@ -53,7 +54,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         Plane::There(client) => there(env, &client, slug, &format!("/v1/workspaces/{}", workspace.id)).await?,
         Plane::Here { store, .. } => {
             store.close().await;
-            here(env, slug).await?;
+            here(env, &workspace).await?;
         }
     }
     env.printer.data(&serde_json::json!({"workspace": slug, "id": workspace.id}), format_args!("{slug} is gone."))
@@ -64,13 +65,13 @@ async fn there(env: &Env, client: &Client, slug: &str, path: &str) -> Result<()>
     follow(env, client, slug, begun.workflow.id).await
 }
 
-async fn here(env: &Env, slug: &str) -> Result<()> {
+async fn here(env: &Env, confirmed: &WorkspaceView) -> Result<()> {
     let held = env.hold("stead workspace delete").await?;
     // As it is now that nobody else changes it.
-    let workspace = held.store.read().await?.workspace_by_slug(slug).await?;
-    let Some(workspace) = workspace else { return Ok(()) };
+    let workspace = held.store.read().await?.workspace(confirmed.id).await?;
+    let Some(workspace) = workspace.filter(|workspace| workspace.state != WorkspaceState::Gone) else { return Ok(()) };
     let work = Work::new(env, &held)?;
     clear(&work, &workspace).await?;
     let workflow = work.enqueue_end(&workspace).await?;
-    work.run(vec![(slug.to_owned(), workflow)]).await
+    work.run(vec![(workspace.slug.clone(), workflow)]).await
 }
