@@ -42,7 +42,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     // A server knows whether the files that were published last still declare it.
     if matches!(plane, Plane::Here { .. }) && workspace.managed_by == ManagedBy::Files.as_str() {
         return Err(Error::conflict("the fleet's files declare this workspace")
-            .hint(format!("`stead down {slug}` takes its node down")));
+            .hint("take it out of the files and publish them; or, with the embedded store, `stead down` it"));
     }
     if !args.yes {
         if !std::io::stdin().is_terminal() {
