@@ -142,10 +142,11 @@ impl Local {
         let dir = self.dir(mark);
         let file = dir.read()?.ok_or_else(|| Error::failed(format!("there is no local machine {mark}")))?;
         if dir.supervisor()?.is_none() {
-            match file.form {
-                Form::Container(_) => {
+            match &file.form {
+                Form::Container(container) => {
                     container::check_host()?;
                     self.network()?;
+                    network::forget(&container.bridge, &container.addresses)?;
                 }
                 Form::Vm(_) => {
                     dir.check_owner()?;

@@ -120,6 +120,18 @@ pub fn release(run_dir: &Utf8Path, fleet: &FleetId) -> Result<()> {
     held.save()
 }
 
+/// Forgets who had these addresses before. A node's interface has another hardware address each time that the node starts, and the
+/// host would go on for half a minute to speak to one that is not there any more.
+///
+/// # Errors
+/// Fails where `ip` does.
+pub(super) fn forget(bridge: &str, addresses: &[IpNet]) -> Result<()> {
+    for address in addresses {
+        IP.run(["neigh", "flush", "to", &address.addr().to_string(), "dev", bridge])?;
+    }
+    Ok(())
+}
+
 /// The name servers that nodes are told: the host's, without those that only the host itself can ask.
 ///
 /// # Errors
