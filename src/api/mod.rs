@@ -37,3 +37,4 @@ pub use page::Page;
 pub use problem::Problem;
 pub use routes::{guarded, openapi, router};
 pub use server::serve;
+pub use workspaces::check_name;

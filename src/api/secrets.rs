@@ -14,7 +14,7 @@ use super::caller::Caller;
 use super::extract::{Body, Path};
 use super::page::Page;
 use super::views::{SecretView, WorkflowView};
-use super::workspaces::missing;
+use super::workspaces::{missing, serving};
 use super::{App, Problem};
 use crate::accounts::policy::Permission;
 use crate::fleet::ProviderKind;
@@ -22,7 +22,7 @@ use crate::fleet::name::check_secret;
 use crate::id::WorkspaceId;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
-use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace, WorkspaceState};
+use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace};
 use crate::workflow::flows::deliver::{self, Given};
 use crate::workflow::flows::{Params, rebuild};
 use crate::{Error, Result};
@@ -191,9 +191,8 @@ async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some() {
         return Err(Error::conflict("the workspace's node is being replaced").hint("give the value when that is over"));
     }
-    let serves = matches!(workspace.state, WorkspaceState::Ready | WorkspaceState::Degraded);
-    let node = tx.node_of(id).await?.filter(|node| serves && node.verified);
-    Ok((workspace, node.ok_or_else(no_node)?))
+    let node = serving(tx, &workspace).await?.ok_or_else(no_node)?;
+    Ok((workspace, node))
 }
 
 fn no_node() -> Error {

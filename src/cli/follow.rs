@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use super::env::Env;
 use super::printer::{BAD, BOLD, GOOD};
+use super::text::seconds;
 use super::work::unfinished;
 use crate::api::views::{StepView, WorkflowView};
 use crate::client::{Client, watch};
@@ -12,6 +15,12 @@ use crate::id::WorkflowId;
 use crate::store::{StepState, WorkflowState};
 use crate::workflow::Outcome;
 use crate::{Error, Result};
+
+/// What the API answers where work was begun.
+#[derive(Deserialize)]
+pub(super) struct Begun {
+    pub(super) workflow: WorkflowView,
+}
 
 /// Tells what the steps of a workflow come to, until it is over, or waits to be tried again. `name` is what it is about.
 ///
@@ -64,9 +73,7 @@ fn tell(step: &StepView) -> Option<String> {
     let name = &step.name;
     let is = |state: StepState| step.state == state.as_str();
     if is(StepState::Done) {
-        #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-        let seconds =
-            step.started_at.zip(step.ended_at).map_or(0.0, |(from, to)| (to - from).num_milliseconds() as f64 / 1000.0);
+        let seconds = seconds(step).unwrap_or_default();
         return Some(format!("{GOOD}✓{GOOD:#} {name} ({seconds:.1} s)"));
     }
     if is(StepState::Failed) {

@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::env::{Env, Held};
-use super::follow::follow;
-use super::node_rotate_identity::{Begun, served, without_node};
+use super::follow::{Begun, follow};
+use super::node_rotate_identity::{served, without_node};
 use super::plane::Plane;
 use super::printer::GOOD;
 use super::publish::{publish, reconcile};

@@ -1,12 +1,11 @@
 //! `stead node rotate-identity`: another age identity for a node.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::env::{Env, Held};
-use super::follow::follow;
+use super::follow::{Begun, follow};
 use super::plane::Plane;
 use super::work::Work;
-use crate::api::views::WorkflowView;
 use crate::client::Client;
 use crate::id::NodeId;
 use crate::store::Workspace;
@@ -21,11 +20,6 @@ use crate::{Error, Result};
 pub(super) struct Args {
     /// The workspace
     workspace: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Begun {
-    pub(super) workflow: WorkflowView,
 }
 
 #[derive(Serialize)]

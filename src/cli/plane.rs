@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::env::{Env, Place};
 use super::overview::{self, Seen};
-use crate::Result;
 use crate::api::views::{EntryView, NodeView, WorkflowView, WorkspaceView};
 use crate::audit;
 use crate::client::Client;
 use crate::id::WorkflowId;
 use crate::store::{Listed, Reader, Store, WorkflowState};
+use crate::{Error, Result};
 
 /// The most that is asked of a list which has no end of its own.
 const MANY: usize = 10_000;
@@ -87,7 +87,8 @@ impl Plane {
         Ok(names)
     }
 
-    async fn name_of(&self, subject: &str) -> Result<String> {
+    /// As [`about`](Self::about), of one.
+    pub(super) async fn name_of(&self, subject: &str) -> Result<String> {
         let Ok(id) = subject.parse() else { return Ok(subject.to_owned()) };
         let slug = match self {
             Self::Here { store, .. } => store.read().await?.workspace(id).await?.map(|workspace| workspace.slug),
@@ -130,6 +131,14 @@ impl Plane {
             }
             Self::There(client) => Ok(client.list("/v1/workspaces", &[("slug", slug)], 1).await?.pop()),
         }
+    }
+
+    /// As [`workspace`](Self::workspace), where there has to be one.
+    pub(super) async fn named(&self, slug: &str) -> Result<WorkspaceView> {
+        self.workspace(slug).await?.ok_or_else(|| {
+            Error::input(format!("there is no workspace {slug:?}"))
+                .hint("`stead workspace list` lists those that there are")
+        })
     }
 
     /// What the provider sees of a node. From elsewhere only whoever stands before it can tell.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::api::views::StepView;
 use crate::clock::Timestamp;
 
 /// The port of SSH, which goes without saying.
@@ -24,6 +25,13 @@ pub(super) fn short(key: &str) -> &str {
 /// A moment, to the second.
 pub(super) fn time(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// How long a step took, in seconds; none where it has not ended.
+pub(super) fn seconds(step: &StepView) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let seconds = |(from, to): (Timestamp, Timestamp)| (to - from).num_milliseconds() as f64 / 1000.0;
+    step.started_at.zip(step.ended_at).map(seconds)
 }
 
 /// A size in bytes, in the largest unit that leaves a number of 1 or more.

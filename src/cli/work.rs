@@ -157,6 +157,12 @@ impl Work {
         self.engine.enqueue(rebuild::KIND, workspace.id.to_string(), &params, revision).await
     }
 
+    /// What a flow of the workspace is given, for whoever enqueues it in a transaction of their own.
+    pub(super) fn of(&self, workspace: &Workspace) -> Result<serde_json::Value> {
+        self.progress.name(&workspace.id.to_string(), &workspace.slug);
+        serde_json::to_value(self.params(workspace)).map_err(|error| Error::failed("a workflow's input").because(error))
+    }
+
     fn params(&self, workspace: &Workspace) -> Params {
         Params::of(workspace, &self.actor)
     }

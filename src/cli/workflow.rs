@@ -7,7 +7,7 @@ use super::env::Env;
 use super::follow::follow;
 use super::plane::Plane;
 use super::printer::table;
-use super::text::time;
+use super::text::{seconds, time};
 use super::work::Work;
 use crate::api::views::{StepView, WorkflowView};
 use crate::client::Client;
@@ -107,8 +107,7 @@ async fn list(args: &ListArgs, env: &Env) -> Result<()> {
 async fn show(id: WorkflowId, env: &Env) -> Result<()> {
     let plane = env.plane().await?;
     let workflow = plane.workflow(id).await?.ok_or_else(|| missing(id))?;
-    let about =
-        plane.about([workflow.subject.as_str()].into_iter()).await?.remove(&workflow.subject).unwrap_or_default();
+    let about = plane.name_of(&workflow.subject).await?;
     let mut text = format!(
         "{} {} of {about}: {}\nbegun {} UTC{}\n\n",
         workflow.id,
@@ -130,14 +129,12 @@ async fn show(id: WorkflowId, env: &Env) -> Result<()> {
 }
 
 fn step_cells(step: &StepView) -> Vec<String> {
-    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-    let seconds = step.started_at.zip(step.ended_at).map(|(from, to)| (to - from).num_milliseconds() as f64 / 1000.0);
     vec![
         step.name.clone(),
         step.state.clone(),
         step.attempt.to_string(),
         step.started_at.map_or_else(|| "-".into(), time),
-        seconds.map_or_else(|| "-".into(), |seconds| format!("{seconds:.1}")),
+        seconds(step).map_or_else(|| "-".into(), |seconds| format!("{seconds:.1}")),
         first_line(step.error.as_deref()),
     ]
 }
@@ -171,9 +168,9 @@ async fn retry_there(id: WorkflowId, env: &Env, client: Client) -> Result<()> {
     if before.state == WorkflowState::Succeeded.as_str() {
         return Err(done(id));
     }
-    let name = plane.about([before.subject.as_str()].into_iter()).await?.remove(&before.subject).unwrap_or_default();
+    let name = plane.name_of(&before.subject).await?;
     let again: WorkflowView = match before.over {
-        true => client.act(Method::POST, &format!("/v1/workflows/{id}/retry"), None::<&()>).await?,
+        true => client.act(Method::POST, &format!("/v1/workflows/{id}/retry")).await?,
         // Workers go on with it by themselves.
         false => before,
     };
@@ -187,7 +184,7 @@ async fn abandon(id: WorkflowId, env: &Env) -> Result<()> {
         found.ok_or_else(|| {
             Error::input(format!("there is no workflow {id}")).hint("`stead workflow list` lists them")
         })?;
-        let _: WorkflowView = client.act(Method::POST, &format!("/v1/workflows/{id}/abandon"), None::<&()>).await?;
+        let _: WorkflowView = client.act(Method::POST, &format!("/v1/workflows/{id}/abandon")).await?;
         return abandoned(env, id);
     }
     let held = env.hold("stead workflow abandon").await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use camino::Utf8Path;
-use reqwest::header::{CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
+use reqwest::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,8 +24,6 @@ const SILENCE: Duration = Duration::from_secs(45);
 const TRIES: u32 = 4;
 /// The longest that a server may have a command wait before it asks again.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// The longest answer that is read, in bytes.
-const LONGEST_ANSWER: u64 = 64 << 20;
 /// How many things a page holds; the most that the server gives.
 const PAGE: &str = "200";
 
@@ -139,18 +137,16 @@ impl Client {
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub async fn act<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<T> {
-        let request = self.request(method, path)?;
-        let request = match body {
-            Some(body) => request.json(body),
-            None => request,
-        };
-        self.read(self.send(request, false).await?).await
+    pub async fn act<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T> {
+        self.read(self.send(self.request(method, path)?, false).await?).await
+    }
+
+    /// As [`act`](Self::act): puts something in its place.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T> {
+        self.read(self.send(self.request(Method::PUT, path)?.json(body), false).await?).await
     }
 
     /// As [`act`](Self::act), where there is nothing to be told.
@@ -244,11 +240,6 @@ impl Client {
     }
 
     async fn body(&self, response: Response) -> Result<bytes::Bytes> {
-        let length =
-            response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > LONGEST_ANSWER) {
-            return Err(Error::failed(format!("{} sends more than any answer has", self.address())));
-        }
         let body = response.bytes().await;
         body.map_err(|error| {
             Error::new(Kind::Unreachable, format!("reading what {} answers", self.address()))

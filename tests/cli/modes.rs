@@ -138,7 +138,9 @@ async fn what_is_told_does_not_depend_on_where_it_is_looked_for() {
         here.run(|_| {});
         let server = Server::start(&here);
         // The same files, and no store.
-        let there = Case::new(&path);
+        let mut there = Case::new(&path);
+        // What goes to this machine in the clear is told to no proxy.
+        there.env.push(("HTTP_PROXY", "http://127.0.0.1:9".into()));
         let output = server.log_in(&there);
         assert!(output.status.success(), "{output:?}");
         there.run(|_| {});

@@ -106,7 +106,10 @@ pub(super) fn to_value(params: &Params) -> Result<serde_json::Value> {
 }
 
 /// Refuses a name that no list could show.
-pub(in crate::api) fn check_name(name: Option<&str>) -> Result<()> {
+///
+/// # Errors
+/// Fails where it is empty, longer than 100 characters, or has characters that cannot be seen.
+pub fn check_name(name: Option<&str>) -> Result<()> {
     match name {
         Some(name) if name.trim().is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) => {
             Err(Error::input(format!("a name has 1 to {NAME} characters, all of them visible")))

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(super) use self::create::check_name;
+pub use self::create::check_name;
 use super::conditional::etag;
 use super::views::{WorkflowView, WorkspaceView};
 use super::{App, Problem};
@@ -49,9 +49,15 @@ pub(super) async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, N
     let none =
         || Error::conflict("there is no node yet that serves this workspace").hint("wait until the workspace is ready");
     let workspace = tx.workspace(id).await?.ok_or_else(none)?;
+    let node = serving(tx, &workspace).await?.ok_or_else(none)?;
+    Ok((workspace, node))
+}
+
+/// The workspace's node, where it serves, and secrets can be sealed for it.
+pub(super) async fn serving(tx: &mut Tx, workspace: &Workspace) -> Result<Option<Node>> {
     let serves = matches!(workspace.state, WorkspaceState::Ready | WorkspaceState::Degraded);
-    let node = tx.node_of(id).await?.filter(|node| serves && node.verified && node.recipient.is_some());
-    Ok((workspace, node.ok_or_else(none)?))
+    let node = tx.node_of(workspace.id).await?;
+    Ok(node.filter(|node| serves && node.verified && node.recipient.is_some()))
 }
 
 pub(super) fn missing(id: WorkspaceId) -> Problem {

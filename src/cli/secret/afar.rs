@@ -34,9 +34,9 @@ pub(super) async fn set(env: &Env, client: &Client, slug: &str, name: &str, valu
             .hint("encode it, as base64, and decode it on the node")
     })?;
     let path = path(client, slug, name).await?;
-    let begun: Begun = client.act(Method::PUT, &path, Some(&Value { value: text })).await?;
+    let begun: Begun = client.put(&path, &Value { value: text }).await?;
     follow(env, client, slug, begun.workflow.id).await?;
-    let workspace = found(client, slug).await?;
+    let workspace = there(client).named(slug).await?;
     let known = list(client, &workspace).await?.into_iter().find(|secret| secret.name == name);
     Ok(known.unwrap_or(begun.secret))
 }
@@ -44,18 +44,15 @@ pub(super) async fn set(env: &Env, client: &Client, slug: &str, name: &str, valu
 /// Takes a secret's value away, and waits until the node has forgotten it.
 pub(super) async fn remove(env: &Env, client: &Client, slug: &str, name: &str) -> Result<()> {
     let path = path(client, slug, name).await?;
-    let begun: Begun = client.act(Method::DELETE, &path, None::<&()>).await?;
+    let begun: Begun = client.act(Method::DELETE, &path).await?;
     follow(env, client, slug, begun.workflow.id).await
 }
 
 async fn path(client: &Client, slug: &str, name: &str) -> Result<String> {
-    Ok(format!("/v1/workspaces/{}/secrets/{name}", found(client, slug).await?.id))
+    Ok(format!("/v1/workspaces/{}/secrets/{name}", there(client).named(slug).await?.id))
 }
 
-/// The workspace with this slug.
-pub(super) async fn found(client: &Client, slug: &str) -> Result<WorkspaceView> {
-    Plane::There(client.clone()).workspace(slug).await?.ok_or_else(|| {
-        Error::input(format!("there is no workspace {slug:?}"))
-            .hint("`stead workspace list` lists those that there are")
-    })
+/// Where these workspaces are.
+pub(super) fn there(client: &Client) -> Plane {
+    Plane::There(client.clone())
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::afar;
 use crate::Result;
 use crate::cli::env::Env;
-use crate::cli::plane::Plane;
 use crate::cli::printer::table;
 use crate::cli::text::time;
 use crate::client::Client;
@@ -59,8 +58,8 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 
 async fn rows_there(args: &Args, client: &Client) -> Result<Vec<Row>> {
     let workspaces = match &args.workspace {
-        Some(slug) => vec![afar::found(client, slug).await?],
-        None => Plane::There(client.clone()).workspaces().await?,
+        Some(slug) => vec![afar::there(client).named(slug).await?],
+        None => afar::there(client).workspaces().await?,
     };
     let mut rows = Vec::new();
     for workspace in workspaces {

@@ -100,7 +100,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 
 async fn set_there(env: &Env, client: &Client, slug: &str, name: &str) -> Result<()> {
     // A typo is told before anybody types a value.
-    afar::found(client, slug).await?;
+    afar::there(client).named(slug).await?;
     let value = value::read(&env.printer, slug, name)?;
     let secret = afar::set(env, client, slug, name, &value).await?;
     let state = if secret.state == "delivered" { SecretState::Delivered } else { SecretState::Vault };

@@ -1,20 +1,19 @@
 //! `stead workspace create`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::find;
 use crate::Result;
-use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::api::check_name;
 use crate::audit::Entry;
 use crate::cli::env::Env;
-use crate::cli::follow::follow;
+use crate::cli::follow::{Begun, follow};
 use crate::cli::plane::Plane;
 use crate::cli::publish::publish_tiers;
 use crate::cli::text::places;
 use crate::cli::work::Work;
 use crate::client::Client;
 use crate::fleet::name::check_slug;
-use crate::store::{ManagedBy, Workspace};
+use crate::store::{ManagedBy, Placement, Workspace};
 use crate::workflow::flows::provision;
 
 /// Makes a workspace with a node, and waits until it is healthy
@@ -38,11 +37,6 @@ struct New<'a> {
     name: Option<&'a str>,
 }
 
-#[derive(Deserialize)]
-struct Begun {
-    workflow: WorkflowView,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -58,7 +52,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
             env.plane().await?
         }
     };
-    let workspace: WorkspaceView = find(&plane, &args.workspace).await?;
+    let workspace = plane.named(&args.workspace).await?;
     let addresses = workspace.node.as_ref().map(|node| places(&node.addresses, node.ssh_port)).unwrap_or_default();
     let text = format!("{} is {} {addresses}", workspace.slug, workspace.state);
     env.printer.data(&workspace, text.trim_end())
@@ -72,6 +66,7 @@ async fn there(args: &Args, env: &Env, client: &Client) -> Result<()> {
 
 async fn here(args: &Args, env: &Env) -> Result<()> {
     check_slug(&args.workspace)?;
+    check_name(args.name.as_deref())?;
     let mut held = env.hold("stead workspace create").await?;
     // Told before an image is built for nothing.
     held.place.desired.made_at(&args.workspace, &args.tier)?;
@@ -81,14 +76,17 @@ async fn here(args: &Args, env: &Env) -> Result<()> {
     workspace.revision_id = Some(revision.id);
     let entry = Entry::new(env.actor(), "workspace.create", workspace.id.to_string());
     let (entry, record) = (entry.detail("slug", args.workspace.as_str()), workspace.clone());
+    let work = Work::new(env, &held)?;
+    let (engine, params) = (work.engine.clone(), work.of(&workspace)?);
+    // In one: a workspace without the work that makes its node would only be in the way.
     let recorded = held.store.write(move |tx| {
         Box::pin(async move {
             tx.insert_workspace(&record).await?;
-            entry.append(tx).await
+            entry.append(tx).await?;
+            let subject = record.id.to_string();
+            engine.enqueue_in(tx, provision::KIND, &subject, params, record.revision_id, Placement::default()).await
         })
     });
-    recorded.await?;
-    let work = Work::new(env, &held)?;
-    let workflow = work.enqueue(provision::KIND, &workspace, Some(revision.id)).await?;
+    let workflow = recorded.await?;
     work.run(vec![(workspace.slug.clone(), workflow)]).await
 }

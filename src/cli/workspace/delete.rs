@@ -3,13 +3,11 @@
 use std::io::IsTerminal;
 
 use reqwest::Method;
-use serde::Deserialize;
 
-use super::find;
-use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::api::views::WorkspaceView;
 use crate::cli::down::{clear, confirm};
 use crate::cli::env::Env;
-use crate::cli::follow::follow;
+use crate::cli::follow::{Begun, follow};
 use crate::cli::plane::Plane;
 use crate::cli::work::Work;
 use crate::client::Client;
@@ -26,11 +24,6 @@ pub(crate) struct Args {
     yes: bool,
 }
 
-#[derive(Deserialize)]
-struct Begun {
-    workflow: WorkflowView,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -38,7 +31,7 @@ struct Begun {
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let slug = args.workspace.as_str();
     let plane = env.plane().await?;
-    let workspace = find(&plane, slug).await?;
+    let workspace = plane.named(slug).await?;
     // A server knows whether the files that were published last still declare it.
     if matches!(plane, Plane::Here { .. }) && workspace.managed_by == ManagedBy::Files.as_str() {
         return Err(Error::conflict("the fleet's files declare this workspace")
@@ -61,7 +54,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 }
 
 async fn there(env: &Env, client: &Client, slug: &str, path: &str) -> Result<()> {
-    let begun: Begun = client.act(Method::DELETE, path, None::<&()>).await?;
+    let begun: Begun = client.act(Method::DELETE, path).await?;
     follow(env, client, slug, begun.workflow.id).await
 }
 

@@ -6,9 +6,7 @@ mod list;
 mod show;
 
 use super::env::Env;
-use super::plane::Plane;
-use crate::api::views::WorkspaceView;
-use crate::{Error, Result};
+use crate::Result;
 
 /// Makes and ends workspaces that the fleet's files do not declare, and shows all
 #[derive(Debug, clap::Subcommand)]
@@ -30,12 +28,4 @@ pub(super) async fn run(command: &Workspace, env: &Env) -> Result<()> {
         Workspace::Create(args) => create::run(args, env).await,
         Workspace::Delete(args) => delete::run(args, env).await,
     }
-}
-
-/// The workspace with this slug.
-async fn find(plane: &Plane, slug: &str) -> Result<WorkspaceView> {
-    plane.workspace(slug).await?.ok_or_else(|| {
-        Error::input(format!("there is no workspace {slug:?}"))
-            .hint("`stead workspace list` lists those that there are")
-    })
 }

@@ -1,6 +1,5 @@
 //! `stead workspace show`.
 
-use super::find;
 use crate::Result;
 use crate::cli::env::Env;
 use crate::cli::text::{places, time};
@@ -17,7 +16,7 @@ pub(crate) struct Args {
 /// # Errors
 /// Fails where there is no such workspace.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
-    let workspace = find(&env.plane().await?, &args.workspace).await?;
+    let workspace = env.plane().await?.named(&args.workspace).await?;
     let none = || "none".to_owned();
     let node = workspace.node.as_ref();
     let lines = [

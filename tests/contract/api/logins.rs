@@ -1,7 +1,10 @@
 //! Programs that act for somebody who let them in, in a browser, by a code.
 
 use serde_json::json;
+use stead::api::accounts::logins::LoggedIn;
+use stead::client::{self, Client};
 use stead::config::control::{Accounts, Mail};
+use stead::redact::Secret;
 
 use super::{Answer, Api, ROOT, bearer, browser};
 use crate::mail::Relay;
@@ -11,6 +14,7 @@ both!(
     a_program_is_let_in_by_whoever_sits_before_a_browser,
     who_is_turned_away_or_comes_late_gets_nothing,
     no_program_lets_another_in,
+    the_commands_client_waits_until_it_is_let_in,
     without_mail_nobody_can_let_a_program_in,
 );
 
@@ -139,4 +143,27 @@ async fn without_mail_nobody_can_let_a_program_in(kind: Kind) {
     let refused = api.send_json("POST /v1/logins", "", &json!({})).await;
     assert_eq!((refused.status, refused.problem().as_str()), (503, "unavailable"));
     assert!(refused.body.contains("mail.host"), "{}", refused.body);
+}
+
+async fn the_commands_client_waits_until_it_is_let_in(kind: Kind) {
+    let (api, _relay, _dir) = api(kind).await;
+    let ann = api.person("ann@example.com", None, None).await;
+    let server = Client::new(&format!("http://{}", api.address), None, None).unwrap();
+    let code = client::begin(&server, "stead on laptop").await.unwrap();
+    let request = format!("POST /v1/logins/{}/allow", code.user_code);
+    let (logged_in, allowed) = tokio::join!(client::wait::<LoggedIn>(&server, &code), api.raw(&request, &ann));
+    let logged_in = logged_in.unwrap();
+    assert_eq!((allowed.status, logged_in.person.email.as_str()), (204, "ann@example.com"));
+    let token = Secret::new(logged_in.token.into_bytes());
+    let known = Client::new(server.address(), Some(&token), None).unwrap();
+    let me: serde_json::Value = known.get("/v1/me").await.unwrap();
+    assert_eq!(me["email"], "ann@example.com");
+    known.end("/v1/sessions/current").await.unwrap();
+    let error = known.get::<serde_json::Value>("/v1/me").await.unwrap_err();
+    assert!(error.kind() == stead::Kind::Input && error.hints().iter().any(|hint| hint.contains("stead login")));
+    // Somebody says no.
+    let code = client::begin(&server, "stead on laptop").await.unwrap();
+    assert_eq!(api.raw(&format!("POST /v1/logins/{}/deny", code.user_code), &ann).await.status, 204);
+    let denied = client::wait::<LoggedIn>(&server, &code).await.err().unwrap();
+    assert!(denied.to_string().contains("not let in"), "{denied:?}");
 }
