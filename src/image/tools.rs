@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::contained;
 use super::debs::Debs;
 use super::definition::{Definition, Suite};
 use super::lock::Lock;
@@ -45,6 +46,8 @@ pub(super) const LIBRARIES: &str =
     if cfg!(target_arch = "aarch64") { "usr/lib/aarch64-linux-gnu" } else { "usr/lib/x86_64-linux-gnu" };
 pub(super) const LOADER: &str =
     if cfg!(target_arch = "aarch64") { "ld-linux-aarch64.so.1" } else { "ld-linux-x86-64.so.2" };
+/// The loader's argument that names where libraries are.
+const LIBRARY_PATH: &str = "--library-path";
 /// What UEFI machines boot, signed.
 const SIGNED: [&str; 2] = ["grub-efi-amd64-signed", "shim-signed"];
 
@@ -83,8 +86,8 @@ pub fn unpack(lock: &Lock, debs: &Debs, root: &Utf8Path, stop: &Stop) -> Result<
         fs_err::os::unix::fs::symlink(format!("usr/{name}"), root.join(name))?;
     }
     for package in &lock.packages {
-        let mut command = DPKG_DEB.command()?;
-        command.arg("--extract").arg(debs.path(package)).arg(root).stderr(Stdio::piped());
+        let mut command = contained::command(DPKG_DEB.path()?)?;
+        command.arg("--extract").arg(debs.path(package)).arg(root).stdin(Stdio::null());
         let output = stop.spawn(&mut command)?.output()?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
@@ -113,12 +116,15 @@ impl Tools {
         self.root.join(path)
     }
 
-    /// A command that runs one of the tools, by its path under the root.
-    pub fn command(&self, program: &str) -> Command {
+    /// A command that runs one of the tools, by its path under the root. It is killed when we are.
+    ///
+    /// # Errors
+    /// Fails where util-linux is not installed.
+    pub fn command(&self, program: &str) -> Result<Command> {
         let libraries = format!("{0}/{LIBRARIES}:{0}/usr/lib", self.root);
-        let mut command = Command::new(self.root.join(LIBRARIES).join(LOADER));
+        let mut command = contained::alone(self.root.join(LIBRARIES).join(LOADER))?;
         command
-            .args(["--library-path", &libraries])
+            .args([LIBRARY_PATH, &libraries])
             .arg(self.root.join(program))
             .env("LC_ALL", "C.UTF-8")
             .env("SOURCE_DATE_EPOCH", self.epoch.to_string())
@@ -129,7 +135,7 @@ impl Tools {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
+        Ok(command)
     }
 
     /// Runs a command made by [`Tools::command`] to its end.
@@ -147,8 +153,9 @@ pub(super) fn finished(command: &Command, status: std::process::ExitStatus, said
     if status.success() {
         return Ok(());
     }
-    // The loader, its two arguments, and then the tool.
-    let program = command.get_args().nth(2).and_then(|program| Utf8Path::new(program.to_str()?).file_name());
+    // The loader's argument and its value, and then the tool.
+    let mut args = command.get_args().skip_while(|arg| *arg != LIBRARY_PATH);
+    let program = args.nth(2).and_then(|program| Utf8Path::new(program.to_str()?).file_name());
     let said = String::from_utf8_lossy(said);
     let error = Error::failed(format!("{} failed ({status})", program.unwrap_or("a tool"))).because(tail(&said, 8));
     Err(if said.contains("No space left on device") || said.contains("ENOSPC") {

@@ -9,7 +9,7 @@ use crate::image::vm::boot_test::Booted;
 use crate::{Error, Result};
 
 pub(super) fn audit(booted: &Booted, auditors: &Tools, suite: Suite, waivers: &Waivers, stop: &Stop) -> Result<Audit> {
-    let mut command = auditors.command("usr/bin/python3");
+    let mut command = auditors.command("usr/bin/python3")?;
     command
         .env("PYTHONHOME", auditors.file("usr"))
         .env("PYTHONPATH", auditors.file("usr/lib/python3/dist-packages"))

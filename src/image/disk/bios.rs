@@ -60,7 +60,7 @@ pub(super) fn install(
     let (settings, image) = (scratch.join("first.cfg"), scratch.join("core.img"));
     fs_err::write(&settings, first_settings(root))?;
     let modules = tools.file("usr/lib/grub/i386-pc");
-    let mut command = tools.command("usr/bin/grub-mkimage");
+    let mut command = tools.command("usr/bin/grub-mkimage")?;
     command.args(["-O", "i386-pc", "-p", "/boot/grub", "-d", modules.as_str(), "-c", settings.as_str()]);
     command.args(["-o", image.as_str()]).args(MODULES);
     tools.run(&mut command, stop)?;

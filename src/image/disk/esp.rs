@@ -15,7 +15,7 @@ use crate::image::tools::Tools;
 pub(super) fn make(names: &Names, arch: &str, tools: &Tools, scratch: &Utf8Path, stop: &Stop) -> Result<Utf8PathBuf> {
     let image = scratch.join("esp.img");
     fs_err::File::create(&image)?.set_len((ROOT - ESP) * SECTOR)?;
-    let mut command = tools.command("usr/sbin/mkfs.fat");
+    let mut command = tools.command("usr/sbin/mkfs.fat")?;
     // FAT32 is the one type that every firmware must read; --invariant leaves time and chance out of it.
     command.args(["--invariant", "-F", "32", "-n", "ESP", "-i", &names.serial(), image.as_str()]);
     tools.run(&mut command, stop)?;
@@ -35,13 +35,13 @@ pub(super) fn make(names: &Names, arch: &str, tools: &Tools, scratch: &Utf8Path,
     fs_err::write(debian.join("grub.cfg"), settings + "configfile $prefix/grub.cfg\n")?;
 
     // One file after the other, since a folder's own order is that of the file system it lies on.
-    let mut command = tools.command("usr/bin/mmd");
+    let mut command = tools.command("usr/bin/mmd")?;
     command.args(["-i", image.as_str(), "::EFI", "::EFI/BOOT", "::EFI/debian"]);
     tools.run(&mut command, stop)?;
     for dir in ["EFI/BOOT", "EFI/debian"] {
         let mut names: Vec<_> = tree.join(dir).read_dir_utf8()?.collect::<std::io::Result<_>>()?;
         names.sort_by(|a, b| a.file_name().cmp(b.file_name()));
-        let mut command = tools.command("usr/bin/mcopy");
+        let mut command = tools.command("usr/bin/mcopy")?;
         command.args(["-i", image.as_str()]).args(names.iter().map(|entry| entry.path())).arg(format!("::{dir}/"));
         tools.run(&mut command, stop)?;
     }

@@ -47,7 +47,7 @@ pub fn make(
     drop(packing.child().stdin.take());
     let stream = packing.child().stdout.take().ok_or_else(|| Error::failed("no pipe from a helper"))?;
 
-    let mut command = tools.command("usr/sbin/mke2fs");
+    let mut command = tools.command("usr/sbin/mke2fs")?;
     command
         .args(["-q", "-t", "ext4", "-b", "4096", "-L", "root", "-O", FEATURES, "-m", "1"])
         .args(["-U", &names.uuid("root-fs").to_string()])
@@ -72,7 +72,7 @@ pub fn make(
             definition.name
         )));
     }
-    tools::finished(&tools.command("usr/sbin/mke2fs"), made.status, &made.stderr)?;
+    tools::finished(&tools.command("usr/sbin/mke2fs")?, made.status, &made.stderr)?;
     if !packed.status.success() {
         let said = String::from_utf8_lossy(&packed.stderr);
         return Err(Error::failed("reading the root's files failed").because(crate::tool::tail(&said, 8)));

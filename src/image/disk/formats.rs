@@ -22,11 +22,11 @@ pub fn file_name(disk: &Disk) -> &'static str {
 pub fn convert(disk: &Disk, raw: &Utf8Path, dir: &Utf8Path, tools: &Tools, stop: &Stop) -> Result<()> {
     let file = dir.join(file_name(disk));
     let mut command = if disk.format == "raw" {
-        let mut command = tools.command("usr/bin/zstd");
+        let mut command = tools.command("usr/bin/zstd")?;
         command.args(["-q", "-T0", LEVEL, raw.as_str(), "-o", file.as_str()]);
         command
     } else {
-        let mut command = tools.command("usr/bin/qemu-img");
+        let mut command = tools.command("usr/bin/qemu-img")?;
         command.args(["convert", "-q", "-f", "raw", "-O", "qcow2", "-c", "-m", "8"]);
         command.args(["-o", "compression_type=zstd", raw.as_str(), file.as_str()]);
         command

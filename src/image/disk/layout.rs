@@ -55,7 +55,7 @@ pub fn lay_out(
         uuid("esp"),
         uuid("root"),
     );
-    let mut command = tools.command("usr/sbin/sfdisk");
+    let mut command = tools.command("usr/sbin/sfdisk")?;
     command.args(["--quiet", "--no-reread", "--no-tell-kernel", file.as_str()]).stdin(Stdio::piped());
     let mut running = stop.spawn(&mut command)?;
     if let Some(mut stdin) = running.child().stdin.take() {

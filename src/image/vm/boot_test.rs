@@ -114,7 +114,7 @@ pub async fn boot(
     told: impl Fn(&str) + Send + 'static,
 ) -> Result<Booted> {
     let overlay = dir.join("disk.qcow2");
-    let mut command = tools.command("usr/bin/qemu-img");
+    let mut command = tools.command("usr/bin/qemu-img")?;
     let format = if disk.extension() == Some("qcow2") { "qcow2" } else { "raw" };
     command.args(["create", "-q", "-f", "qcow2", "-F", format, "-b", disk.as_str(), overlay.as_str()]);
     command.arg((size + DATA).to_string());
