@@ -3,7 +3,7 @@
 use super::Entry;
 use super::entry::hash;
 use crate::Result;
-use crate::store::{AuditHead, AuditRow, Store, Turn, Tx};
+use crate::store::{AuditHead, AuditPlace, AuditRow, Store, Turn, Tx};
 
 /// How many entries one transaction seals.
 const BATCH: u32 = 500;
@@ -36,11 +36,14 @@ async fn batch(tx: &mut Tx) -> Result<u64> {
     tx.take_turn(Turn::AuditChain).await?;
     let mut head = tx.audit_head().await?.unwrap_or(AuditHead { seq: 0, hash: String::new() });
     let rows = tx.audit_unsealed(BATCH).await?;
+    let mut places = Vec::with_capacity(rows.len());
     for row in &rows {
         let next = AuditHead { seq: head.seq + 1, hash: hash(row, head.seq + 1, &head.hash)? };
-        tx.seal_audit(row.position, &head.hash, &next).await?;
-        head = next;
+        let AuditHead { seq, hash } = next.clone();
+        let prev_hash = std::mem::replace(&mut head, next).hash;
+        places.push(AuditPlace { position: row.position, seq, prev_hash, hash });
     }
+    tx.seal_audit(&places).await?;
     tx.set_audit_head(&head).await?;
     Ok(rows.len() as u64)
 }

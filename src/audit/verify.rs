@@ -98,7 +98,7 @@ pub async fn verify_against(store: &Store, checkpoints: &BTreeMap<i64, Checkpoin
     let mut head = AuditHead { seq: 0, hash: String::new() };
     let report = |verified, broken| Report { verified, unsealed, head: recorded.clone(), broken };
     let mut batch = Batch::read(&mut reader, 0).await?;
-    while let Some(last) = batch.last() {
+    while let Some(last) = batch.last {
         let vouched: BTreeMap<i64, String> =
             checkpoints.range(head.seq + 1..=last).map(|(seq, checkpoint)| (*seq, checkpoint.hash.clone())).collect();
         // The next one is read while this one is hashed.
@@ -125,23 +125,26 @@ pub async fn verify_against(store: &Store, checkpoints: &BTreeMap<i64, Checkpoin
 struct Batch {
     rows: Vec<AuditRow>,
     personal: HashMap<AuditId, Vec<AuditPersonal>>,
+    /// The place of the last one that was read; none at the end of the log.
+    last: Option<i64>,
+    /// Whether the entry behind them is none that could be read: what no program writes.
+    ends_unreadable: bool,
 }
 
 impl Batch {
     async fn read(reader: &mut Reader, after: i64) -> Result<Self> {
-        let rows = reader.audit_chain(after, BATCH).await?;
+        let (rows, ends_unreadable) = match reader.audit_chain(after, BATCH).await {
+            Ok(rows) => (rows, false),
+            Err(error) => (up_to_unreadable(reader, after, error).await?, true),
+        };
+        let last = rows.last().map_or(ends_unreadable.then_some(after), |row| row.seq);
         let mut personal: HashMap<AuditId, Vec<AuditPersonal>> = HashMap::new();
-        if let Some(last) = rows.last().and_then(|row| row.seq) {
+        if let Some(last) = last {
             for datum in reader.audit_personal_between(after, last).await? {
                 personal.entry(datum.entry_id).or_default().push(datum);
             }
         }
-        Ok(Self { rows, personal })
-    }
-
-    /// The place of the last one.
-    fn last(&self) -> Option<i64> {
-        self.rows.last()?.seq
+        Ok(Self { rows, personal, last, ends_unreadable })
     }
 
     /// How far the chain that goes on from `head` holds, and the first break; `vouched` has the hashes of checkpoints.
@@ -158,7 +161,22 @@ impl Batch {
             }
             head = next;
         }
-        (head, None)
+        let broken = Break { seq: head.seq + 1, id: None, fault: Fault::Changed };
+        (head, self.ends_unreadable.then_some(broken))
+    }
+}
+
+/// The entries in front of the first that cannot be read; `error` where there is none such, and the database is what fails.
+async fn up_to_unreadable(reader: &mut Reader, after: i64, error: Error) -> Result<Vec<AuditRow>> {
+    let mut rows: Vec<AuditRow> = Vec::new();
+    loop {
+        let last = rows.last().and_then(|row| row.seq).unwrap_or(after);
+        match reader.audit_chain(last, 1).await {
+            Ok(found) if found.is_empty() => return Err(error),
+            Ok(found) => rows.extend(found),
+            // The database answers, so it is the entry.
+            Err(_) => return reader.audit_unsealed_count().await.map(|_| rows),
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::id::AuditId;
 
 /// One entry of the audit log.
-#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct AuditRow {
     /// The order of appending. Has gaps where a transaction was taken back.
     pub position: i64,
@@ -56,6 +56,19 @@ pub struct AuditPersonal {
     pub salt: String,
     /// The data.
     pub value: String,
+}
+
+/// The place that an entry is given in the chain.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditPlace {
+    /// The entry, by the order of appending.
+    pub position: i64,
+    /// Its place, 1, 2, …
+    pub seq: i64,
+    /// The hash of the entry before it, in hexadecimal.
+    pub prev_hash: String,
+    /// Its own hash, in hexadecimal.
+    pub hash: String,
 }
 
 /// The last sealed entry.

@@ -55,7 +55,7 @@ mod workspace;
 
 pub use agent::{Agent, Seen};
 pub use agent_channel::AgentChannel;
-pub use audit::{AuditHead, AuditPersonal, AuditRow};
+pub use audit::{AuditHead, AuditPersonal, AuditPlace, AuditRow};
 pub use backup::{Manifest, restore, restore_into};
 pub use blobs::{BlobKey, Blobs};
 use failure::{database, is_stale, is_unavailable};

@@ -33,7 +33,7 @@ use stead::store::{ManagedBy, Node, Store, Workspace};
 use crate::postgres::Database;
 
 /// Which database.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Sqlite,
     Postgres,
