@@ -3,6 +3,7 @@
 //! | permission | platform | workspace | anybody who is signed in |
 //! | --- | --- | --- | --- |
 //! | `fleet.read` | operator, support | owner, admin, member, billing | yes |
+//! | `fleet.change` | operator | | |
 //! | `workspace.read` | operator, support | owner, admin, member, billing | |
 //! | `workspace.create` | operator | | yes |
 //! | `workspace.change` | operator | owner, admin | |
@@ -38,6 +39,8 @@ use crate::store::Role;
 pub enum Permission {
     /// See which fleet this is, and its tiers.
     FleetRead,
+    /// Publish the fleet's files, and bring its workspaces up, down, and to what the files declare.
+    FleetChange,
     /// See a workspace.
     WorkspaceRead,
     /// Make a workspace.
@@ -95,8 +98,9 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::FleetRead,
+        Self::FleetChange,
         Self::WorkspaceRead,
         Self::WorkspaceCreate,
         Self::WorkspaceChange,
@@ -128,6 +132,7 @@ impl Permission {
     pub const fn name(self) -> &'static str {
         match self {
             Self::FleetRead => "fleet.read",
+            Self::FleetChange => "fleet.change",
             Self::WorkspaceRead => "workspace.read",
             Self::WorkspaceCreate => "workspace.create",
             Self::WorkspaceChange => "workspace.change",
@@ -160,6 +165,7 @@ impl Permission {
     pub const fn roles(self) -> (&'static [Role], &'static [Role]) {
         match self {
             Self::FleetRead => (&[Operator, Support], &[Owner, Admin, Member, Billing]),
+            Self::FleetChange => (&[Operator], &[]),
             Self::WorkspaceRead => (&[Operator, Support], &[Owner, Admin, Member, Billing]),
             Self::WorkspaceCreate => (&[Operator], &[]),
             Self::WorkspaceChange => (&[Operator], &[Owner, Admin]),

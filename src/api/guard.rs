@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 
 use super::limits::client;
-use super::{App, Problem, metrics};
+use super::{App, Problem, fleet, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -25,9 +25,11 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     let (method, path, begun) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
-    let mut response = match admit(&app, &request) {
+    let uploads = fleet::is_upload(&method, route.as_ref().map(MatchedPath::as_str));
+    let mut response = match admit(&app, &request, uploads) {
         Ok(()) => {
-            let timeout = Duration::from_secs(u64::from(app.http().timeout_seconds));
+            let usual = Duration::from_secs(u64::from(app.http().timeout_seconds));
+            let timeout = if uploads { fleet::PATIENCE } else { usual };
             match tokio::time::timeout(timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => {
@@ -52,13 +54,13 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     response
 }
 
-fn admit(app: &App, request: &Request) -> Result<(), Problem> {
+fn admit(app: &App, request: &Request, uploads: bool) -> Result<(), Problem> {
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
         app.limiter().address(client(peer.ip(), request.headers(), &app.http().trusted_proxies))?;
     }
     let length = request.headers().get(header::CONTENT_LENGTH);
     let announced = length.and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let most = u64::from(app.http().body_kib) << 10;
+    let most = if uploads { fleet::LARGEST } else { u64::from(app.http().body_kib) << 10 };
     match announced {
         Some(length) if length > most => Err(too_large(most)),
         _ => Ok(()),

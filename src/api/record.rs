@@ -1,4 +1,4 @@
-//! What was published, and who did what.
+//! `GET /v1/audit`: who did what.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -10,32 +10,12 @@ use utoipa_axum::routes;
 use super::caller::Caller;
 use super::extract::Query;
 use super::page::{Page, PageParams};
-use super::views::{EntryView, RevisionView};
+use super::views::EntryView;
 use super::{App, Problem};
 use crate::accounts::policy::Permission;
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(revisions)).routes(routes!(audit))
-}
-
-/// Lists the revisions of the fleet's files, the latest first
-#[utoipa::path(
-    get,
-    path = "/revisions",
-    tag = "record",
-    responses(
-        (status = 200, body = Page<RevisionView>),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
-    ),
-    extensions(("x-permission" = json!("revision.read"))),
-)]
-async fn revisions(
-    State(app): State<App>,
-    Extension(caller): Extension<Caller>,
-) -> Result<Json<Page<RevisionView>>, Problem> {
-    caller.may(&app, Permission::RevisionRead, None).await?;
-    let revisions = app.store().read().await?.revisions().await?;
-    Ok(Json(Page { items: revisions.into_iter().map(RevisionView::from).collect(), next: None }))
+    OpenApiRouter::new().routes(routes!(audit))
 }
 
 /// Which entries.

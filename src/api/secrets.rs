@@ -14,7 +14,7 @@ use super::caller::Caller;
 use super::extract::{Body, Path};
 use super::page::Page;
 use super::views::{SecretView, WorkflowView};
-use super::workspaces::{missing, serving};
+use super::workspaces::{missing, sealable, serving};
 use super::{App, Problem};
 use crate::accounts::policy::Permission;
 use crate::fleet::ProviderKind;
@@ -22,7 +22,7 @@ use crate::fleet::name::check_secret;
 use crate::id::WorkspaceId;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
-use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace};
+use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace, WorkspaceState};
 use crate::workflow::flows::deliver::{self, Given};
 use crate::workflow::flows::{Params, rebuild};
 use crate::{Error, Result};
@@ -102,7 +102,7 @@ async fn put(
     let (engine, platform) = (app.engine().clone(), app.platform().clone());
     let begun = app.store().write(move |tx| {
         Box::pin(async move {
-            let (workspace, node) = served(tx, id).await?;
+            let (workspace, node) = holder(tx, id).await?;
             let recipient = node.recipient.as_deref().ok_or_else(no_node)?;
             let before = tx.secret(id, &name).await?;
             let version = before.as_ref().map_or(1, |before| before.version + 1);
@@ -157,7 +157,11 @@ async fn remove(
     let engine = app.engine().clone();
     let begun = app.store().write(move |tx| {
         Box::pin(async move {
-            let (workspace, node) = served(tx, id).await?;
+            let (workspace, node) = holder(tx, id).await?;
+            if workspace.managed_by == ManagedBy::Files {
+                return Err(Error::conflict("the fleet's files declare this workspace, and its secrets")
+                    .hint("take the secret out of the files, and bring the workspace up"));
+            }
             let found = tx.secret(id, &name).await?.filter(|secret| !secret.is_removed());
             let Some(mut secret) = found else {
                 return Ok(Err(Problem::not_found(format!("there is no secret {name:?}"))));
@@ -181,18 +185,16 @@ async fn remove(
 
 /// The workspace, and its node, which is there to hold secrets. Held, so that of two requests the second sees what the first
 /// has written.
-async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
+async fn holder(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     let workspace = tx.workspace(id).await?.ok_or_else(no_node)?;
-    if workspace.managed_by == ManagedBy::Files {
-        return Err(Error::conflict("the fleet's files declare this workspace, and its secrets")
-            .hint(format!("an operator gives the value: `stead secret set {} NAME`", workspace.slug)));
-    }
     // What is sealed for a node that is about to go would not reach the one that takes its place.
     if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some() {
         return Err(Error::conflict("the workspace's node is being replaced").hint("give the value when that is over"));
     }
-    let node = serving(tx, &workspace).await?.ok_or_else(no_node)?;
-    Ok((workspace, node))
+    // A node that is made of what files declare waits for the secrets that they name.
+    let waits = workspace.managed_by == ManagedBy::Files && workspace.state == WorkspaceState::Provisioning;
+    let node = if waits { sealable(tx, &workspace).await? } else { serving(tx, &workspace).await? };
+    Ok((workspace, node.ok_or_else(no_node)?))
 }
 
 fn no_node() -> Error {

@@ -9,8 +9,12 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::id::{AuditId, Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
 use crate::store::{
-    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, TokenRecord, WorkflowRecord, Workspace,
+    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, TokenRecord, WorkflowRecord, WorkflowState,
+    Workspace,
 };
+use crate::wire::plan::Summary;
+use crate::workflow::flows::playbooks::Output;
+use crate::workflow::flows::{check, converge};
 
 /// A workspace, with its node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -212,9 +216,43 @@ pub struct WorkflowView {
     /// When it was over.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub ended_at: Option<Timestamp>,
+    /// What it came to, of a `converge` or `check` that succeeded; only where one workflow is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<ConvergedView>,
     /// Its steps, as far as they were begun; only where one workflow is asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepView>,
+}
+
+/// What playbooks came to on a node, in tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Converged)]
+pub struct ConvergedView {
+    /// How many changed something; with `check`, would have.
+    pub changed: u32,
+    /// How many found all as it should be.
+    pub unchanged: u32,
+    /// How many had a condition that did not hold.
+    pub skipped: u32,
+    /// How many failed, and that was ignored or dealt with.
+    pub ignored: u32,
+    /// What the node's playbooks made and do not name any more.
+    pub left_over: Vec<String>,
+    /// What the node had taken back before, because nobody had confirmed it.
+    pub taken_back: Option<String>,
+}
+
+impl ConvergedView {
+    /// What the steps of a workflow that applies playbooks came to.
+    fn of(workflow: &WorkflowRecord, steps: &[StepRecord]) -> Option<Self> {
+        let applies = [converge::KIND, check::KIND].contains(&workflow.kind.as_str());
+        let is_playbooks = |step: &&StepRecord| ["playbooks", "check"].contains(&step.name.as_str());
+        let step = steps.iter().find(is_playbooks).filter(|_| applies && workflow.state == WorkflowState::Succeeded)?;
+        let output: Output = serde_json::from_value(step.output.clone()?).ok()?;
+        let Output { summary, left_over, taken_back } = output;
+        let Summary { changed, unchanged, skipped, ignored, .. } = summary;
+        Some(Self { changed, unchanged, skipped, ignored, left_over, taken_back })
+    }
 }
 
 /// A step of a workflow.
@@ -239,6 +277,7 @@ pub struct StepView {
 impl WorkflowView {
     /// The view of a workflow and its steps.
     pub fn new(workflow: WorkflowRecord, steps: Vec<StepRecord>) -> Self {
+        let result = ConvergedView::of(&workflow, &steps);
         let step = |step: StepRecord| StepView {
             name: step.name,
             state: step.state.to_string(),
@@ -259,6 +298,7 @@ impl WorkflowView {
             created_at: workflow.created_at,
             updated_at: workflow.updated_at,
             ended_at: workflow.ended_at,
+            result,
             steps: steps.into_iter().map(step).collect(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::afar;
 use super::env::{Env, Held, Place};
 use super::mistakes;
 use super::printer::table;
@@ -16,7 +17,7 @@ use super::waves::{Ended, Waves};
 use super::work::{STOPPING, Work, stop_on_signals, unfinished};
 use crate::clock::{Clock, SystemClock};
 use crate::id::RevisionId;
-use crate::store::{Node, Store, WorkflowState, Workspace};
+use crate::store::{Node, Store, Workspace};
 use crate::workflow::Outcome;
 use crate::workflow::flows::playbooks::{self, Output};
 use crate::workflow::flows::{Choice, converge, rebuild};
@@ -37,10 +38,10 @@ pub(super) struct Args {
     workspaces: Vec<String>,
     /// Only tell what would change
     #[arg(long, conflicts_with = "resume")]
-    check: bool,
+    pub(super) check: bool,
     /// Show what changes in files
     #[arg(long)]
-    diff: bool,
+    pub(super) diff: bool,
     /// This playbook in place of the tier's; may be given several times
     #[arg(long = "playbook", value_name = "NAME")]
     playbooks: Vec<String>,
@@ -76,7 +77,7 @@ pub(super) fn variable(text: &str) -> std::result::Result<(String, Value), Strin
 
 /// How it went on one node.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     workspace: String,
     result: &'static str,
     #[serde(flatten)]
@@ -91,7 +92,6 @@ struct Row {
 /// # Errors
 /// Fails where a node does, and with [`Kind::Pending`] where a check finds something to change.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
-    env.refuse_remote("`stead converge`")?;
     let choice = Choice {
         playbooks: args.playbooks.clone(),
         tags: args.tags.clone(),
@@ -101,19 +101,22 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         resume: args.resume,
         confirm_within: args.confirm_within,
     };
+    if let Some(client) = env.remote()? {
+        return afar::converge::converge(env, &client, args, &choice).await;
+    }
     if args.check { check(args, env, &choice).await } else { apply(args, env, &choice).await }
 }
 
-/// The workspaces that were named, or all that have a node.
-async fn targets(args: &Args, env: &Env, place: &Place, store: &Store) -> Result<Vec<(String, Node)>> {
-    let mut reader = store.read().await?;
+/// The workspaces that were named, or all that have a node, with what is known of that.
+pub(super) async fn targets<T>(
+    args: &Args,
+    env: &Env,
+    place: &Place,
+    node_of: impl AsyncFn(&str) -> Result<Option<T>>,
+) -> Result<Vec<(String, T)>> {
     let (mut found, mut without) = (Vec::new(), Vec::new());
     for slug in place.select(&args.workspaces)? {
-        let node = match reader.workspace_by_slug(&slug).await? {
-            Some(workspace) => reader.node_of(workspace.id).await?,
-            None => None,
-        };
-        match node {
+        match node_of(&slug).await? {
             Some(node) => found.push((slug, node)),
             None => without.push(slug),
         }
@@ -128,6 +131,15 @@ async fn targets(args: &Args, env: &Env, place: &Place, store: &Store) -> Result
     Err(Error::input(format!("no node to converge: {names}")).hint(format!("`stead up {names}` makes one")))
 }
 
+/// The node of a workspace, as the store here has it.
+async fn node_of(store: &Store, slug: &str) -> Result<Option<Node>> {
+    let mut reader = store.read().await?;
+    match reader.workspace_by_slug(slug).await? {
+        Some(workspace) => reader.node_of(workspace.id).await,
+        None => Ok(None),
+    }
+}
+
 fn progress(args: &Args, env: &Env, place: &Place, nodes: usize) -> Result<Progress> {
     let detail = if nodes <= FEW || env.global.verbose > 0 { Detail::Tasks } else { Detail::Failures };
     let log = RunLog::begin(&place.dir, SystemClock.now())?;
@@ -137,7 +149,7 @@ fn progress(args: &Args, env: &Env, place: &Place, nodes: usize) -> Result<Progr
 async fn check(args: &Args, env: &Env, choice: &Choice) -> Result<()> {
     let place = env.place()?;
     let store = env.store(&place).await?;
-    let nodes = targets(args, env, &place, &store).await?;
+    let nodes = targets(args, env, &place, async |slug| node_of(&store, slug).await).await?;
     let slugs: Vec<String> = nodes.iter().map(|(slug, _)| slug.clone()).collect();
     mistakes::look(&env.printer, &place.desired, &slugs, choice, [])?;
     let platform = Arc::new(env.platform(&place)?);
@@ -168,7 +180,7 @@ async fn check(args: &Args, env: &Env, choice: &Choice) -> Result<()> {
 
 async fn apply(args: &Args, env: &Env, choice: &Choice) -> Result<()> {
     let held = env.hold("stead converge").await?;
-    let nodes = targets(args, env, &held.place, &held.store).await?;
+    let nodes = targets(args, env, &held.place, async |slug| node_of(&held.store, slug).await).await?;
     let slugs: Vec<String> = nodes.into_iter().map(|(slug, _)| slug).collect();
     mistakes::look(&env.printer, &held.place.desired, &slugs, choice, [])?;
     let revision = publish(env, &held).await?.id;
@@ -203,14 +215,8 @@ pub(super) async fn one(
             "`stead node rebuild {slug}` goes on with it; `stead workflow list` shows where it stands"
         )));
     }
-    let (mut choice, mut revision) = (choice.clone(), Some(revision));
     let last = held.store.read().await?.last_workflow(converge::KIND, &workspace.id.to_string()).await?;
-    if let Some(broken) = last.filter(|last| choice.resume && last.state != WorkflowState::Succeeded) {
-        // The same plan as then: what was chosen, of what was declared.
-        let then = serde_json::from_value(broken.params.clone()).unwrap_or_default();
-        choice = Choice { resume: true, diff: choice.diff, confirm_within: choice.confirm_within, ..then };
-        revision = broken.revision_id;
-    }
+    let (choice, revision) = choice.resumed(last.as_ref(), Some(revision));
     work.close_converge(workspace, "a newer converge came").await?;
     let id = work.enqueue_converge(workspace, &choice, revision).await?;
     let engine = work.engine.clone();
@@ -228,7 +234,7 @@ pub(super) async fn one(
 }
 
 /// Works the nodes off in waves, and tells each node's end.
-async fn work_off<F: Future<Output = Result<Output>>>(
+pub(super) async fn work_off<F: Future<Output = Result<Output>>>(
     args: &Args,
     progress: &Progress,
     slugs: &[String],
@@ -274,7 +280,7 @@ fn told(output: &Output, seconds: f64) -> String {
 }
 
 /// Sums up, with the errors last, where they are seen.
-fn report(env: &Env, progress: &Progress, ended: Vec<(Row, Option<Error>)>, check: bool) -> Result<()> {
+pub(super) fn report(env: &Env, progress: &Progress, ended: Vec<(Row, Option<Error>)>, check: bool) -> Result<()> {
     let (rows, errors): (Vec<Row>, Vec<Option<Error>>) = ended.into_iter().unzip();
     for (slug, output) in rows.iter().filter_map(|row| Some((&row.workspace, row.output.as_ref()?))) {
         if let Some(what) = &output.taken_back {

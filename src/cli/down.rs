@@ -1,10 +1,11 @@
 //! `stead down`: nodes, gone.
 
 use std::io::{BufRead, IsTerminal};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::afar;
 use super::env::{Env, Held};
-use super::work::{Work, unfinished};
+use super::work::{Work, conclude, unfinished};
 use crate::id::WorkflowId;
 use crate::store::{Listed, Workspace};
 use crate::workflow::Outcome;
@@ -19,13 +20,13 @@ use crate::{Error, Result};
 pub(super) struct Args {
     /// Workspaces [default: all that have a node]
     #[arg(value_name = "WORKSPACE")]
-    workspaces: Vec<String>,
+    pub(super) workspaces: Vec<String>,
     /// Do not ask
     #[arg(short, long)]
-    yes: bool,
+    pub(super) yes: bool,
     /// The machines of these workspaces, which people brought, are gone for good: forget them without giving them back
     #[arg(long, requires = "workspaces")]
-    gone: bool,
+    pub(super) gone: bool,
 }
 
 /// Runs the command.
@@ -34,7 +35,9 @@ pub(super) struct Args {
 /// Fails where a node cannot be destroyed, or nobody confirmed.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let begun = Instant::now();
-    env.refuse_remote("`stead down`")?;
+    if let Some(client) = env.remote()? {
+        return afar::down::down(env, &client, args, begun).await;
+    }
     let held = env.hold("stead down").await?;
     let mut reader = held.store.read().await?;
     let all = reader.workspaces(Listed::Live).await?;
@@ -52,8 +55,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     }
     drop(reader);
     if doomed.is_empty() {
-        env.printer.say("There are no nodes to take down.");
-        return env.printer.data(&Vec::<String>::new(), "");
+        return nothing(env);
     }
     if args.gone {
         check_gone(&held, &doomed).await?;
@@ -84,15 +86,25 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         }
     }
     destroyed.sort();
+    told(env, &destroyed, begun.elapsed())?;
+    conclude(&env.printer, doomed.len(), errors)
+}
+
+pub(super) fn nothing(env: &Env) -> Result<()> {
+    env.printer.say("There are no nodes to take down.");
+    env.printer.data(&Vec::<String>::new(), "")
+}
+
+/// Tells whose nodes are gone.
+pub(super) fn told(env: &Env, destroyed: &[String], took: Duration) -> Result<()> {
     if !destroyed.is_empty() {
         env.printer.say(format_args!(
             "\nDestroyed: {} ({:.1} s). The record remains: `stead audit show`.",
             destroyed.join(", "),
-            begun.elapsed().as_secs_f64()
+            took.as_secs_f64()
         ));
     }
-    env.printer.data(&destroyed, "")?;
-    work.conclude(doomed.len(), errors)
+    env.printer.data(destroyed, "")
 }
 
 /// Ends what else works on the workspace's node: two flows never do so at once, and none that was left behind may go on

@@ -1,5 +1,6 @@
 //! The `stead` command: one file per subcommand, and the only room that prints.
 
+mod afar;
 mod audit;
 mod backup;
 mod completions;

@@ -98,8 +98,8 @@ async fn prepare(env: &Env, held: &mut Held, workspace: Workspace) -> Result<(Wo
     }
     let slugs = held.place.select(std::slice::from_ref(&workspace.slug))?;
     up::check_host(env, held, &slugs, &slugs)?;
-    up::check_files(env, held, &slugs)?;
-    let images = up::images_to_build(held, &slugs);
+    up::check_files(env, &held.place, &slugs)?;
+    let images = up::images_to_build(&held.place, &slugs);
     for (disk, of_a_kind) in [(false, &images.roots), (true, &images.disks)] {
         image::lock::ensure(env, &mut held.place, of_a_kind.iter().map(String::as_str), disk).await?;
     }

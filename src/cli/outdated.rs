@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::env::Env;
+use crate::api::views::NodeView;
 use crate::image::{Definition, Lock, build};
 use crate::store::Node;
 use crate::workflow::flows::{self, Desired};
@@ -33,6 +34,26 @@ impl Outdated {
     }
 }
 
+/// What a node was made with.
+pub(super) struct Made<'a> {
+    image: Option<&'a str>,
+    provider: &'a str,
+    /// Where that is known.
+    size: Option<&'a serde_json::Value>,
+}
+
+impl<'a> From<&'a Node> for Made<'a> {
+    fn from(node: &'a Node) -> Self {
+        Self { image: node.image.as_deref(), provider: &node.provider, size: node.details.get(flows::SIZE) }
+    }
+}
+
+impl<'a> From<&'a NodeView> for Made<'a> {
+    fn from(node: &'a NodeView) -> Self {
+        Self { image: node.image.as_deref(), provider: &node.provider, size: None }
+    }
+}
+
 /// What is declared now, with the keys that images would be built under. Each is worked out once.
 pub(super) struct Declared<'a> {
     env: &'a Env,
@@ -47,16 +68,16 @@ impl<'a> Declared<'a> {
 
     /// What of the node is outdated. Nothing is of one whose workspace is not declared any more, nor of what was not made
     /// yet. An image that cannot be described is told to `warn`, once.
-    pub(super) fn of(&mut self, slug: &str, node: &Node, warn: &dyn Fn(Error)) -> Vec<Outdated> {
+    pub(super) fn of(&mut self, slug: &str, node: &Made<'_>, warn: &dyn Fn(Error)) -> Vec<Outdated> {
         let desired = self.desired;
         let Ok((workspace, tier)) = desired.workspace(slug) else { return Vec::new() };
-        let image = match (&node.image, &tier.image) {
+        let image = match (node.image, &tier.image) {
             // What a channel names is promoted, not defined.
             (Some(_), Some(image)) if image.channel.is_some() => false,
             (Some(made), Some(image)) => self.key(&image.name, warn).is_some_and(|key| key != made),
             _ => false,
         };
-        let size = node.details.get(flows::SIZE).is_some_and(|made| *made != serde_json::json!(tier.size));
+        let size = node.size.is_some_and(|made| *made != serde_json::json!(tier.size));
         let parts = [
             (Outdated::Image, image),
             (Outdated::Provider, node.provider != workspace.provider),

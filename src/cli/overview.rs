@@ -153,7 +153,7 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
         }
         let node = match node {
             Some(node) => {
-                let outdated = images.of(slug, &node, warn);
+                let outdated = images.of(slug, &(&node).into(), warn);
                 Some(NodeRow { outdated, ..row(env, place, slug, node, warn).await })
             }
             None => None,

@@ -56,7 +56,7 @@ impl Printer {
     ///
     /// # Errors
     /// Fails where stdout does; a reader that has gone away (`| head`) is no error.
-    pub(super) fn data(&self, json: &impl Serialize, text: impl Display) -> Result<()> {
+    pub(super) fn data(&self, json: &(impl Serialize + ?Sized), text: impl Display) -> Result<()> {
         let text = if self.json {
             serde_json::to_string(json).map_err(|error| Error::failed("encoding the output").because(error))?
         } else {

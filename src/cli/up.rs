@@ -2,19 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::env::{Env, Held};
-use super::image;
+use super::env::{Env, Held, Place};
 use super::missing::{self, missing};
 use super::mistakes;
-use super::outdated::{Declared, Outdated};
+use super::outdated::{Declared, Made, Outdated};
 use super::printer::{GOOD, table};
 use super::publish::{publish, reconcile};
 use super::text::places;
 use super::work::Work;
+use super::{afar, image};
+use crate::api::views::NodeView;
 use crate::fleet::ProviderKind;
 use crate::provider::local;
 use crate::secrets::vault::Vault;
@@ -33,8 +34,9 @@ pub(super) struct Args {
     workspaces: Vec<String>,
 }
 
+/// A node that is up.
 #[derive(Serialize)]
-struct Up {
+pub(super) struct Up {
     workspace: String,
     node: String,
     state: String,
@@ -49,17 +51,19 @@ struct Up {
 /// Fails where any workspace's node does not become healthy.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let begun = Instant::now();
-    env.refuse_remote("`stead up`")?;
+    if let Some(client) = env.remote()? {
+        return afar::up::up(env, &client, &args.workspaces, begun).await;
+    }
     let mut held = env.hold("stead up").await?;
     let slugs = held.place.select(&args.workspaces)?;
     if slugs.is_empty() {
-        return Err(Error::input("the fleet declares no workspaces").hint("add one under `workspaces` in stead.yaml"));
+        return Err(none_declared());
     }
     let bare = without_node(&held, &slugs).await?;
     check_host(env, &held, &slugs, &bare)?;
-    check_files(env, &held, &slugs)?;
+    check_files(env, &held.place, &slugs)?;
     check_secrets(&held, &slugs).await?;
-    let images = images_to_build(&held, &bare);
+    let images = images_to_build(&held.place, &bare);
     for (disk, of_a_kind) in [(false, &images.roots), (true, &images.disks)] {
         image::lock::ensure(env, &mut held.place, of_a_kind.iter().map(String::as_str), disk).await?;
     }
@@ -95,8 +99,17 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         workflows.push((workspace.slug.clone(), work.enqueue(converge::KIND, workspace, Some(revision.id)).await?));
     }
     work.run(workflows).await?;
-    warn_outdated(env, &held, &workspaces).await?;
-    summary(env, &held, &workspaces, begun.elapsed().as_secs_f64()).await
+    let (mut rows, mut declared) = (Vec::new(), Declared::new(env, &held.place.desired));
+    for workspace in &workspaces {
+        let Some(node) = held.store.read().await?.node_of(workspace.id).await? else { continue };
+        tell_outdated(env, &mut declared, &workspace.slug, &(&node).into());
+        rows.push(Up::of(&workspace.slug, &node.into()));
+    }
+    summary(env, &rows, begun.elapsed())
+}
+
+pub(super) fn none_declared() -> Error {
+    Error::input("the fleet declares no workspaces").hint("add one under `workspaces` in stead.yaml")
 }
 
 /// Those of the workspaces that have no node yet, and whose machine is not brought.
@@ -125,8 +138,8 @@ pub(super) struct Images {
 }
 
 /// The images that new nodes will be made of, as they are defined now. What a channel names is built already.
-pub(super) fn images_to_build(held: &Held, bare: &[String]) -> Images {
-    let desired = &held.place.desired;
+pub(super) fn images_to_build(place: &Place, bare: &[String]) -> Images {
+    let desired = &place.desired;
     let mut images = Images { roots: BTreeSet::new(), disks: BTreeSet::new() };
     for (workspace, tier) in bare.iter().filter_map(|slug| desired.workspace(slug).ok()) {
         if let Some(image) = tier.image.as_ref().filter(|image| image.channel.is_none()) {
@@ -138,30 +151,24 @@ pub(super) fn images_to_build(held: &Held, bare: &[String]) -> Images {
 }
 
 /// Compiles what these workspaces' nodes and images are made of.
-pub(super) fn check_files(env: &Env, held: &Held, slugs: &[String]) -> Result<()> {
-    let desired = &held.place.desired;
+pub(super) fn check_files(env: &Env, place: &Place, slugs: &[String]) -> Result<()> {
+    let desired = &place.desired;
     // A machine that people bring comes with a system of its own.
     let made = slugs.iter().filter_map(|slug| desired.fleet.workspace(slug).filter(|made| made.machine.is_none()));
     let tiers = made.filter_map(|workspace| desired.fleet.tier(workspace));
     mistakes::look(&env.printer, desired, slugs, &Choice::default(), tiers).map(drop)
 }
 
-/// Says which nodes are not made anew, though what they were made of has changed.
-async fn warn_outdated(env: &Env, held: &Held, workspaces: &[Workspace]) -> Result<()> {
-    let mut declared = Declared::new(env, &held.place.desired);
-    for workspace in workspaces {
-        let Some(node) = held.store.read().await?.node_of(workspace.id).await? else { continue };
-        let slug = &workspace.slug;
-        let outdated = declared.of(slug, &node, &|error| env.printer.warn(error.one_line()));
-        if !outdated.is_empty() {
-            let parts = outdated.into_iter().map(Outdated::word).collect::<Vec<_>>().join(" and ");
-            env.printer.warn(format_args!(
-                "{slug}: the {parts} declared for it changed; its node keeps what it was made with until it is made \
-                 anew: `stead node rebuild {slug}`"
-            ));
-        }
+/// Says that a node is not made anew, where what it was made of has changed.
+pub(super) fn tell_outdated(env: &Env, declared: &mut Declared<'_>, slug: &str, made: &Made<'_>) {
+    let outdated = declared.of(slug, made, &|error| env.printer.warn(error.one_line()));
+    if !outdated.is_empty() {
+        let parts = outdated.into_iter().map(Outdated::word).collect::<Vec<_>>().join(" and ");
+        env.printer.warn(format_args!(
+            "{slug}: the {parts} declared for it changed; its node keeps what it was made with until it is made \
+             anew: `stead node rebuild {slug}`"
+        ));
     }
-    Ok(())
 }
 
 /// Finds out before anything is begun what would stop it. `bare` are those who get a node.
@@ -232,19 +239,22 @@ async fn finish(work: &Work, workspaces: &[Workspace], kind: &str) -> Result<()>
     work.run(unfinished).await
 }
 
-async fn summary(env: &Env, held: &Held, workspaces: &[Workspace], seconds: f64) -> Result<()> {
-    let mut rows = Vec::new();
-    for workspace in workspaces {
-        let Some(node) = held.store.read().await?.node_of(workspace.id).await? else { continue };
-        rows.push(Up {
-            workspace: workspace.slug.clone(),
+impl Up {
+    /// The line of a workspace with this node.
+    pub(super) fn of(slug: &str, node: &NodeView) -> Self {
+        Self {
+            workspace: slug.to_owned(),
             node: node.id.to_string(),
-            state: node.state.to_string(),
-            addresses: node.addresses,
+            state: node.state.clone(),
+            addresses: node.addresses.clone(),
             ssh_port: node.ssh_port,
-            image: node.image,
-        });
+            image: node.image.clone(),
+        }
     }
+}
+
+pub(super) fn summary(env: &Env, rows: &[Up], took: Duration) -> Result<()> {
+    let seconds = took.as_secs_f64();
     let cells: Vec<Vec<String>> = rows
         .iter()
         .map(|row| {
@@ -252,7 +262,7 @@ async fn summary(env: &Env, held: &Held, workspaces: &[Workspace], seconds: f64)
         })
         .collect();
     env.printer.say(format_args!("\n{GOOD}{} healthy{GOOD:#} in {seconds:.1} s\n", count(rows.len())));
-    env.printer.data(&rows, table(&["WORKSPACE", "STATE", "ADDRESSES", "NODE"], &cells))?;
+    env.printer.data(rows, table(&["WORKSPACE", "STATE", "ADDRESSES", "NODE"], &cells))?;
     let program = std::env::args().next().unwrap_or_else(|| "stead".into());
     let fleet = env.global.fleet.as_ref().map(|dir| format!(" --fleet {dir}")).unwrap_or_default();
     env.printer.say(format_args!("\nNext: {program}{fleet} status\n      {program}{fleet} down --yes"));

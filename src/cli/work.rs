@@ -125,16 +125,9 @@ impl Work {
         choice: &Choice,
         revision: Option<RevisionId>,
     ) -> Result<WorkflowId> {
-        #[derive(serde::Serialize)]
-        struct Both<'a> {
-            #[serde(flatten)]
-            params: Params,
-            #[serde(flatten)]
-            choice: &'a Choice,
-        }
         self.progress.name(&workspace.id.to_string(), &workspace.slug);
-        let both = Both { params: self.params(workspace), choice };
-        self.engine.enqueue(converge::KIND, workspace.id.to_string(), &both, revision).await
+        let given = converge::Given { params: self.params(workspace), choice: choice.clone() };
+        self.engine.enqueue(converge::KIND, workspace.id.to_string(), &given, revision).await
     }
 
     /// Enqueues a rebuild of the workspace's node, or finds the one that waits. One that was to lose nothing, and cannot go on, is
@@ -173,12 +166,13 @@ impl Work {
         self.close(converge::KIND, workspace, reason).await
     }
 
-    /// Closes the workspace's workflow of this kind, where one is unfinished: what comes now takes care of what it leaves behind.
+    /// Closes the workspace's workflows of this kind that are unfinished: what comes now takes care of what it leaves behind.
     pub(super) async fn close(&self, kind: &str, workspace: &Workspace, reason: &str) -> Result<()> {
-        match self.live(kind, workspace).await? {
-            Some(live) => self.engine.close(live.id, reason).await,
-            None => Ok(()),
+        // Of some kinds several may wait.
+        while let Some(live) = self.live(kind, workspace).await? {
+            self.engine.close(live.id, reason).await?;
         }
+        Ok(())
     }
 
     /// The workspace's workflow of a kind that has not ended.
@@ -189,7 +183,7 @@ impl Work {
     /// Runs the workflows side by side; fails where any did.
     pub(super) async fn run(&self, workflows: Vec<(String, WorkflowId)>) -> Result<()> {
         let ended = self.outcomes(workflows).await;
-        self.conclude(ended.len(), ended.into_iter().filter_map(|(_, ended)| ended.err()).collect())
+        conclude(self.progress.printer(), ended.len(), ended.into_iter().filter_map(|(_, ended)| ended.err()).collect())
     }
 
     /// Runs the workflows side by side and tells how each ended.
@@ -211,17 +205,17 @@ impl Work {
         };
         slugs.into_iter().zip(outcomes).map(judged).collect()
     }
+}
 
-    /// The one error, or, where there are several, each as it is and how many there were.
-    pub(super) fn conclude(&self, workspaces: usize, mut errors: Vec<Error>) -> Result<()> {
-        match errors.len() {
-            0 => Ok(()),
-            1 => Err(errors.remove(0)),
-            failed => {
-                errors.iter().for_each(|error| self.progress.printer().error(error));
-                Err(Error::failed(format!("{failed} of {workspaces} workspaces failed"))
-                    .hint("the errors above tell why, and what helps"))
-            }
+/// The one error, or, where there are several, each as it is and how many there were.
+pub(super) fn conclude(printer: &Printer, workspaces: usize, mut errors: Vec<Error>) -> Result<()> {
+    match errors.len() {
+        0 => Ok(()),
+        1 => Err(errors.remove(0)),
+        failed => {
+            errors.iter().for_each(|error| printer.error(error));
+            Err(Error::failed(format!("{failed} of {workspaces} workspaces failed"))
+                .hint("the errors above tell why, and what helps"))
         }
     }
 }

@@ -10,5 +10,5 @@ mod watch;
 
 pub use login::{Code, begin, wait};
 pub use logins::{Login, Logins};
-pub use server::Client;
+pub use server::{Client, Upload};
 pub use watch::watch;

@@ -18,6 +18,8 @@ use crate::{Error, Kind, Result};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer may take. The server itself gives up sooner.
 const ANSWER: Duration = Duration::from_secs(30);
+/// How long putting a file there may take; the server gives up as soon.
+const UPLOAD: Duration = Duration::from_secs(60 * 60);
 /// How long a server may say nothing at all; to those who watch it says something every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 /// How often a request is sent that may be sent again.
@@ -27,12 +29,22 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// How many things a page holds; the most that the server gives.
 const PAGE: &str = "200";
 
+/// What is put somewhere as it is.
+pub enum Upload<'a> {
+    /// Bytes in memory.
+    Held(bytes::Bytes),
+    /// A file, which may be larger than memory.
+    File(&'a Utf8Path),
+}
+
 /// A control API. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<HeaderValue>,
+    /// A certificate authority beside the public ones.
+    ca: Option<reqwest::Certificate>,
 }
 
 /// A page of a list.
@@ -50,30 +62,25 @@ impl Client {
     /// cannot be read.
     pub fn new(address: &str, token: Option<&Secret>, ca: Option<&Utf8Path>) -> Result<Self> {
         let base = parse(address)?;
-        // What is sent elsewhere is sent with a token: nobody may send us there.
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::none());
-        if base.scheme() == "http" {
-            // This machine's own: a proxy would be told the token in the clear.
-            http = http.no_proxy();
-        }
-        if let Some(ca) = ca {
-            let pem = fs_err::read(ca).context("reading the certificate authority")?;
-            let certificate = reqwest::Certificate::from_pem(&pem)
-                .map_err(|error| Error::input(format!("{ca} is no certificate in PEM")).because(error))?;
-            http = http.add_root_certificate(certificate);
-        }
-        let http = http.build().map_err(|error| Error::failed("preparing to ask the server").because(error))?;
+        let ca = match ca {
+            Some(ca) => {
+                let pem = fs_err::read(ca).context("reading the certificate authority")?;
+                let certificate = reqwest::Certificate::from_pem(&pem);
+                Some(
+                    certificate
+                        .map_err(|error| Error::input(format!("{ca} is no certificate in PEM")).because(error))?,
+                )
+            }
+            None => None,
+        };
+        let http = build(&base, ca.as_ref(), Some(SILENCE))?;
         let token = token.map(|token| {
             let value = zeroize::Zeroizing::new([b"Bearer ", token.expose()].concat());
             let mut value = HeaderValue::from_bytes(&value).map_err(|_| Error::input("the token is no token"))?;
             value.set_sensitive(true);
             Ok::<_, Error>(value)
         });
-        Ok(Self { http, base, token: token.transpose()? })
+        Ok(Self { http, base, token: token.transpose()?, ca })
     }
 
     /// Its address.
@@ -177,9 +184,44 @@ impl Client {
         self.send(request, true).await
     }
 
+    /// Puts bytes in their place, however many they are. Again where that fails: they are the same bytes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and where a file cannot be read.
+    pub async fn upload(&self, path: &str, content: &Upload<'_>) -> Result<()> {
+        // While it is told much, the server says nothing.
+        let http = build(&self.base, self.ca.as_ref(), None)?;
+        let mut attempt = 1;
+        loop {
+            let request = self.request_by(&http, Method::PUT, path)?.timeout(UPLOAD);
+            let request = request.header(reqwest::header::CONTENT_TYPE, "application/octet-stream");
+            let request = match content {
+                Upload::Held(bytes) => request.body(bytes.clone()),
+                Upload::File(file) => {
+                    let opened = tokio::fs::File::open(file).await.with_context(|| format!("reading {file}"))?;
+                    let length = opened.metadata().await?.len();
+                    request.header(reqwest::header::CONTENT_LENGTH, length).body(opened)
+                }
+            };
+            let is_last = attempt == TRIES;
+            let pause = match request.send().await {
+                Ok(response) if !is_last && is_busy(&response) => asked_to_wait(&response),
+                Ok(response) => return self.told(response).await.map(drop),
+                Err(_) if !is_last => None,
+                Err(error) => return Err(self.unreachable(error, true)),
+            };
+            tokio::time::sleep(pause.unwrap_or_else(|| backoff(attempt)).min(LONGEST_WAIT)).await;
+            attempt += 1;
+        }
+    }
+
     fn request(&self, method: Method, path: &str) -> Result<RequestBuilder> {
+        self.request_by(&self.http, method, path)
+    }
+
+    fn request_by(&self, http: &reqwest::Client, method: Method, path: &str) -> Result<RequestBuilder> {
         let url = self.base.join(path).map_err(|error| Error::failed(format!("the path {path}")).because(error))?;
-        let request = self.http.request(method, url).timeout(ANSWER);
+        let request = http.request(method, url).timeout(ANSWER);
         Ok(match &self.token {
             Some(token) => request.header(reqwest::header::AUTHORIZATION, token),
             None => request,
@@ -246,6 +288,26 @@ impl Client {
                 .because(error.without_url())
         })
     }
+}
+
+/// What asks a server. `silence` is how long it may say nothing.
+fn build(base: &Url, ca: Option<&reqwest::Certificate>, silence: Option<Duration>) -> Result<reqwest::Client> {
+    // What is sent elsewhere is sent with a token: nobody may send us there.
+    let mut http = reqwest::Client::builder()
+        .user_agent(concat!("stead/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(silence) = silence {
+        http = http.read_timeout(silence);
+    }
+    if base.scheme() == "http" {
+        // This machine's own: a proxy would be told the token in the clear.
+        http = http.no_proxy();
+    }
+    if let Some(ca) = ca {
+        http = http.add_root_certificate(ca.clone());
+    }
+    http.build().map_err(|error| Error::failed("preparing to ask the server").because(error))
 }
 
 fn parse(address: &str) -> Result<Url> {

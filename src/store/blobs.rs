@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
-use futures::TryStreamExt;
+use futures::{Stream, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
 
 use super::postgres::Pieces;
 use super::private::private_dir;
@@ -24,6 +25,8 @@ use crate::{Error, Result, ownership};
 
 /// What the names of files begin with that are not whole yet.
 const ASIDE: &str = ".aside.";
+/// How many pieces that came wait to be written.
+const WAITING: usize = 8;
 
 /// A blob's name: the SHA-256 of its bytes, in hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -87,6 +90,26 @@ pub struct Blobs {
     shared: Option<Pieces>,
 }
 
+/// Reads, on a thread of its own, what comes piece after piece.
+struct Incoming {
+    pieces: mpsc::Receiver<Bytes>,
+    rest: Bytes,
+}
+
+impl Read for Incoming {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        while self.rest.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.rest = piece,
+                None => return Ok(0),
+            }
+        }
+        let length = self.rest.len().min(into.len());
+        into[..length].copy_from_slice(&self.rest.split_to(length));
+        Ok(length)
+    }
+}
+
 impl Blobs {
     pub(super) fn open(dir: &Utf8Path) -> Result<Self> {
         private_dir(dir)?;
@@ -125,6 +148,43 @@ impl Blobs {
         let from = std::fs::File::open(file).with_context(|| format!("reading {file}"))?;
         self.keep(key, from, file.to_string()).await?;
         self.share(key).await
+    }
+
+    /// Keeps what comes piece after piece, where it is what the key names; they are on disk when this returns.
+    ///
+    /// # Errors
+    /// Fails where it is something else, and where the folder cannot be written; with the stream's own error where that ends in one.
+    pub async fn put_stream(&self, key: &BlobKey, stream: impl Stream<Item = Result<Bytes>>) -> Result<()> {
+        if self.exists(key).await? {
+            // Whoever sends them hears the answer only then.
+            return stream.try_for_each(async |_| Ok(())).await;
+        }
+        let (pieces, incoming) = mpsc::channel(WAITING);
+        let keeping = self.keep(key, Incoming { pieces: incoming, rest: Bytes::new() }, "what came".to_owned());
+        let bringing = async move {
+            let (mut stream, mut hasher) = (std::pin::pin!(stream), Sha256::new());
+            while let Some(piece) = stream.try_next().await? {
+                hasher.update(&piece);
+                // Whoever keeps it has given up, and says why.
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+            }
+            Ok(Self::named(hasher))
+        };
+        let (kept, brought): (_, Result<BlobKey>) = tokio::join!(keeping, bringing);
+        match (kept, brought?) {
+            (Err(_), brought) if brought != *key => {
+                Err(Error::input(format!("the bytes that were sent are not those of {key}"))
+                    .hint("its name is their SHA-256"))
+            }
+            (kept, _) => kept,
+        }?;
+        self.share(key).await
+    }
+
+    fn named(hasher: Sha256) -> BlobKey {
+        BlobKey(hex::encode(hasher.finalize()))
     }
 
     /// Puts a blob of the folder's into the database, where there is one.
@@ -314,6 +374,18 @@ mod tests {
         let other = BlobKey::of(b"other");
         assert!(blobs.put_file(&other, &file).await.unwrap_err().to_string().contains("changed while"));
         assert!(!blobs.exists(&other).await.unwrap());
+        let pieces = |parts: &[&'static str]| {
+            futures::stream::iter(parts.iter().map(|part| Ok(Bytes::from_static(part.as_bytes()))).collect::<Vec<_>>())
+        };
+        let streamed = BlobKey::of(b"in pieces");
+        blobs.put_stream(&streamed, pieces(&["in ", "", "pieces"])).await.unwrap();
+        assert_eq!(blobs.get(&streamed).await.unwrap(), "in pieces");
+        let refused = blobs.put_stream(&other, pieces(&["another"])).await.unwrap_err();
+        assert_eq!(refused.kind(), crate::Kind::Input, "{refused}");
+        let broken = futures::stream::iter([Ok(Bytes::from_static(b"oth")), Err(Error::failed("cut"))]);
+        assert_eq!(blobs.put_stream(&other, broken).await.unwrap_err().to_string(), "cut");
+        assert!(!blobs.exists(&other).await.unwrap());
+        blobs.delete(&streamed).await.unwrap();
         let left = dir.path().join(".aside.killed");
         std::fs::write(&left, "half").unwrap();
         assert_eq!(blobs.list().await.unwrap(), [key]);

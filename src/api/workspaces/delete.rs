@@ -8,15 +8,15 @@ use axum::response::{IntoResponse, Response};
 use super::create::to_value;
 use super::{Begun, missing};
 use crate::accounts::policy::Permission;
-use crate::api::app::placement;
+use crate::api::app::{Flows, placement};
 use crate::api::caller::Caller;
 use crate::api::conditional::Expected;
 use crate::api::extract::Path;
 use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
-use crate::id::WorkspaceId;
-use crate::store::{ManagedBy, Placement, WorkspaceState};
+use crate::id::{WorkflowId, WorkspaceId};
+use crate::store::{ManagedBy, Placement, Tx, Workspace, WorkspaceState};
 use crate::workflow::flows::{Params, deprovision, provision};
 use crate::{Error, Result};
 
@@ -59,17 +59,8 @@ pub(super) async fn delete(
                     .hint("take it out of the files and publish them; or, with the embedded store, `stead down` it"));
             }
             let node = tx.node_of(id).await?;
-            let params = to_value(&Params { ends: true, ..Params::of(&workspace, caller.actor()) })?;
-            let placement = match &node {
-                Some(node) => placement(Some(node), ProviderKind::Local),
-                // One may be made while this waits for its turn; whoever takes this on finds out where.
-                None => {
-                    let making = tx.live_workflow(provision::KIND, &id.to_string()).await?;
-                    Placement { needs: making.and_then(|making| making.needs), host: None }
-                }
-            };
-            let (subject, revision) = (id.to_string(), workspace.revision_id);
-            let workflow = engine.enqueue_in(tx, deprovision::KIND, &subject, params, revision, placement).await?;
+            let params = Params { ends: true, ..Params::of(&workspace, caller.actor()) };
+            let (subject, workflow) = (id.to_string(), end_node(tx, &engine, &workspace, &params).await?);
             if workspace.state != WorkspaceState::Deprovisioning {
                 workspace.state = WorkspaceState::Deprovisioning;
                 tx.update_workspace(&workspace).await?;
@@ -85,4 +76,23 @@ pub(super) async fn delete(
     let begun = deleted.await??;
     app.store().tell_of_work();
     Ok((StatusCode::ACCEPTED, axum::Json(begun)).into_response())
+}
+
+/// Enqueues the end of a workspace's node.
+pub(super) async fn end_node(
+    tx: &mut Tx,
+    engine: &Flows,
+    workspace: &Workspace,
+    params: &Params,
+) -> Result<WorkflowId> {
+    let subject = workspace.id.to_string();
+    let placement = match &tx.node_of(workspace.id).await? {
+        Some(node) => placement(Some(node), ProviderKind::Local),
+        // One may be made while this waits for its turn; whoever takes this on finds out where.
+        None => {
+            let making = tx.live_workflow(provision::KIND, &subject).await?;
+            Placement { needs: making.and_then(|making| making.needs), host: None }
+        }
+    };
+    engine.enqueue_in(tx, deprovision::KIND, &subject, to_value(params)?, workspace.revision_id, placement).await
 }

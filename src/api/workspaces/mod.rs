@@ -1,8 +1,10 @@
 //! Workspaces: one file per verb.
 
 mod change;
+mod converge;
 mod create;
 mod delete;
+mod down;
 mod list;
 mod rebuild;
 mod rotate_identity;
@@ -29,6 +31,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(show::show, change::change, delete::delete))
         .routes(routes!(rotate_identity::rotate_identity))
         .routes(routes!(rebuild::rebuild))
+        .routes(routes!(converge::converge))
+        .routes(routes!(down::down))
 }
 
 /// What a change that takes long gives: the workspace, and the workflow to watch.
@@ -56,8 +60,13 @@ pub(super) async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, N
 /// The workspace's node, where it serves, and secrets can be sealed for it.
 pub(super) async fn serving(tx: &mut Tx, workspace: &Workspace) -> Result<Option<Node>> {
     let serves = matches!(workspace.state, WorkspaceState::Ready | WorkspaceState::Degraded);
+    Ok(sealable(tx, workspace).await?.filter(|_| serves))
+}
+
+/// The workspace's node, where secrets can be sealed for it.
+pub(super) async fn sealable(tx: &mut Tx, workspace: &Workspace) -> Result<Option<Node>> {
     let node = tx.node_of(workspace.id).await?;
-    Ok(node.filter(|node| serves && node.verified && node.recipient.is_some()))
+    Ok(node.filter(|node| node.verified && node.recipient.is_some()))
 }
 
 pub(super) fn missing(id: WorkspaceId) -> Problem {

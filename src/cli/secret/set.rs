@@ -99,10 +99,40 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 }
 
 async fn set_there(env: &Env, client: &Client, slug: &str, name: &str) -> Result<()> {
-    // A typo is told before anybody types a value.
-    afar::there(client).named(slug).await?;
+    let place = env.place().ok().filter(|place| place.desired.fleet.workspace(slug).is_some());
+    let workspace = match &place {
+        Some(_) => afar::there(client).workspace(slug).await?,
+        // A typo is told before anybody types a value.
+        None => Some(afar::there(client).named(slug).await?),
+    };
+    let declared = place.as_ref().is_none_or(|place| is_declared(env, place, slug, name));
     let value = value::read(&env.printer, slug, name)?;
-    let secret = afar::set(env, client, slug, name, &value).await?;
+    let kept = match &place {
+        Some(place) => Some(Vault::open(&place.dir)?.put(slug, name, &value)?),
+        None => None,
+    };
+    let has_node = workspace.is_some_and(|workspace| workspace.node.is_some());
+    if kept.is_some() && !(has_node && declared) {
+        let outcome = Outcome {
+            workspace: slug,
+            name,
+            version: 1,
+            state: SecretState::Vault,
+            fingerprint: None,
+            masked_tail: None,
+        };
+        let later = if declared {
+            format!("{slug}/{name} is in the vault. `stead up {slug}` delivers it.")
+        } else {
+            format!("{slug}/{name} is in the vault. Nothing delivers it until {slug} declares it.")
+        };
+        return env.printer.data(&outcome, later);
+    }
+    let given = afar::set(env, client, slug, name, &value).await;
+    let secret = given.map_err(|error| match kept {
+        Some(()) => error.context("the value is in the vault, but not on the node"),
+        None => error,
+    })?;
     let state = if secret.state == "delivered" { SecretState::Delivered } else { SecretState::Vault };
     let outcome = Outcome {
         workspace: slug,

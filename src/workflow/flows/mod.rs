@@ -3,8 +3,10 @@
 //! A flow names its steps; what a step does, and how it is taken back, stands with the step. Every step may be run again
 //! after it has succeeded or half succeeded.
 
+mod awaited;
 mod boot;
 mod brought;
+pub mod check;
 mod choice;
 pub mod converge;
 mod declared;
@@ -20,6 +22,7 @@ mod node;
 mod platform;
 pub mod playbooks;
 pub mod provision;
+pub mod publish;
 mod reach;
 pub mod rebuild;
 pub mod rotate_identity;
@@ -81,6 +84,7 @@ pub fn registry() -> Registry<Platform> {
     let flows = [
         provision::flow(),
         converge::flow(),
+        check::flow(),
         deprovision::flow(),
         forget::flow(),
         deliver::deliver(),

@@ -196,7 +196,7 @@ pub fn plan(desired: &Desired, slug: &str, choice: &Choice) -> Result<Plan> {
 }
 
 /// As [`plan`], of a workspace that may not be declared in the files.
-fn plan_for(desired: &Desired, workspace: &Workspace, choice: &Choice) -> Result<Plan> {
+pub(super) fn plan_for(desired: &Desired, workspace: &Workspace, choice: &Choice) -> Result<Plan> {
     let tier = desired.fleet.tier(workspace);
     let tier = tier.ok_or_else(|| Error::failed(format!("no tier is called {:?}", workspace.tier)))?;
     let mut vars = vars_of(desired, workspace);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::declared::Declared;
-use super::{Params, Platform, node};
+use super::{Params, Platform, awaited, node};
 use crate::audit::Entry;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
@@ -40,6 +40,11 @@ impl Step<Platform> for Secrets {
         "secrets"
     }
 
+    fn timeout(&self) -> Duration {
+        // Values may have to be waited for.
+        2 * awaited::PATIENCE
+    }
+
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
         let params: Params = cx.params()?;
         let platform = cx.context();
@@ -55,10 +60,14 @@ impl Step<Platform> for Secrets {
             if is_held(record.as_ref(), &node) {
                 continue;
             }
-            cx.progress(format!("delivering {name}"));
-            let mut session = platform.session(&node, cx.fence(), PATIENCE).await?;
-            deliver(cx, &params, &node, name, &mut session).await?;
-            platform.keep(node.id, cx.fence(), session);
+            if platform.vault.is_some() {
+                cx.progress(format!("delivering {name}"));
+                let mut session = platform.session(&node, cx.fence(), PATIENCE).await?;
+                deliver(cx, &params, &node, name, &mut session).await?;
+                platform.keep(node.id, cx.fence(), session);
+            } else {
+                awaited::bring(cx, &params, &node, name).await?;
+            }
             delivered.push(name.clone());
         }
         Ok(serde_json::json!({"delivered": delivered}))
@@ -84,6 +93,10 @@ const FROM_VAULT: Secrets = Secrets { on_new_node: true, role: NodeRole::Incomin
 impl Step<Platform> for Lost {
     fn name(&self) -> &'static str {
         FROM_VAULT.name()
+    }
+
+    fn timeout(&self) -> Duration {
+        FROM_VAULT.timeout()
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {
@@ -113,7 +126,7 @@ fn value(platform: &Platform, slug: &str, name: &str) -> Result<Secret> {
 }
 
 /// Whether the node holds the value that was set last.
-fn is_held(record: Option<&SecretRecord>, node: &Node) -> bool {
+pub(super) fn is_held(record: Option<&SecretRecord>, node: &Node) -> bool {
     record.is_some_and(|record| record.state == SecretState::Delivered && record.node_id == Some(node.id))
 }
 
@@ -198,7 +211,7 @@ pub(super) async fn hand_over(
     session: &mut NodeSession,
 ) -> Result<()> {
     let (name, version, holder) = (secret.name.clone(), secret.version, node.id);
-    let by_api = params.tier.is_some();
+    let by_api = params.tier.is_some() || cx.context().vault.is_none();
     let reply = session.request(Request::SecretPut { envelope: Box::new(envelope) }, &mut |_| {}).await?;
     let Reply::SecretStored { fingerprint: stored, .. } = reply else { return Err(out_of_turn(&reply)) };
     if stored != secret.fingerprint {

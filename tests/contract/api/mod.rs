@@ -4,6 +4,7 @@ mod accounts;
 mod agents;
 mod asked;
 mod document;
+mod fleet;
 mod full;
 mod guard;
 mod logins;
@@ -132,10 +133,23 @@ impl Api {
         Self { world, engine, address, shutdown, server }
     }
 
-    /// Sends bytes as they are.
+    /// Sends text as it is.
     pub(crate) async fn send(&self, request: &str) -> Answer {
+        self.send_bytes(request.as_bytes()).await
+    }
+
+    /// Sends bytes, and goes away; returns once the server has seen that.
+    pub(crate) async fn cut_short(&self, request: &[u8]) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send_bytes(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request).await.unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.unwrap();
         let answer = String::from_utf8_lossy(&answer).into_owned();

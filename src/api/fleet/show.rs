@@ -4,19 +4,13 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use super::caller::Caller;
-use super::{App, Problem};
 use crate::accounts::policy::Permission;
+use crate::api::caller::Caller;
+use crate::api::{App, Problem};
 use crate::fleet::{ProviderKind, Tier};
 use crate::id::FleetId;
 use crate::workflow::flows::Desired;
-
-pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(show))
-}
 
 /// The fleet, as its operators published it last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -93,7 +87,10 @@ impl FleetView {
     responses((status = 200, body = FleetView), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!("fleet.read"))),
 )]
-async fn show(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Json<FleetView>, Problem> {
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<FleetView>, Problem> {
     caller.may_somewhere(&app, Permission::FleetRead).await?;
     let (revision, desired) = app.desired().await?;
     Ok(Json(FleetView::new(&desired, revision.number)))

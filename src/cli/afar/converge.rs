@@ -1,0 +1,81 @@
+//! `stead converge` through a control plane: its workers apply the playbooks, or look at what they would change.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{known, publish};
+use crate::api::views::{ConvergedView, WorkflowView};
+use crate::cli::converge::{Args, report, targets, work_off};
+use crate::cli::env::Env;
+use crate::cli::follow::{Begun, follow};
+use crate::cli::mistakes;
+use crate::cli::progress::Progress;
+use crate::cli::work::{STOPPING, stop_on_signals};
+use crate::client::Client;
+use crate::id::{RevisionId, WorkspaceId};
+use crate::wire::plan::Summary;
+use crate::workflow::flows::Choice;
+use crate::workflow::flows::playbooks::Output;
+use crate::{Error, Result};
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    check: bool,
+    playbooks: &'a [String],
+    tags: &'a [String],
+    vars: &'a Map<String, Value>,
+    prune: bool,
+    resume: bool,
+    confirm_within: u32,
+    revision: RevisionId,
+}
+
+/// Makes the nodes match their playbooks, or tells what that would change.
+pub(in crate::cli) async fn converge(env: &Env, client: &Client, args: &Args, choice: &Choice) -> Result<()> {
+    if args.diff {
+        return Err(Error::input(
+            "--diff shows what nodes say while they are changed, and the server does not pass that on",
+        )
+        .hint("leave it out, or run the command where the workers are"));
+    }
+    let place = env.place()?;
+    let known = known(client).await?;
+    let id_of = |slug: &str| known.get(slug).filter(|found| found.node.is_some()).map(|found| found.id);
+    let nodes: Vec<(String, WorkspaceId)> = targets(args, env, &place, async |slug| Ok(id_of(slug))).await?;
+    let slugs: Vec<String> = nodes.iter().map(|(slug, _)| slug.clone()).collect();
+    mistakes::look(&env.printer, &place.desired, &slugs, choice, [])?;
+    let revision = publish::publish(env, client, &place).await?.id;
+    let asked = Asked {
+        check: args.check,
+        playbooks: &choice.playbooks,
+        tags: &choice.tags,
+        vars: &choice.vars,
+        prune: choice.prune,
+        resume: choice.resume,
+        confirm_within: choice.confirm_within,
+        revision,
+    };
+    let (progress, stop) =
+        (Progress::new(env.printer, env.global.no_progress), stop_on_signals(env.printer, STOPPING)?);
+    let job = |slug: String| {
+        let id = nodes.iter().find(|(name, _)| *name == slug).map(|(_, id)| *id);
+        let asked = &asked;
+        async move {
+            let id = id.ok_or_else(|| Error::failed("it has no node"))?;
+            one(env, client, &slug, id, asked).await
+        }
+    };
+    let rows = work_off(args, &progress, &slugs, &stop, job).await;
+    report(env, &progress, rows, args.check)
+}
+
+async fn one(env: &Env, client: &Client, slug: &str, id: WorkspaceId, asked: &Asked<'_>) -> Result<Output> {
+    let begun: Begun = client.create(&format!("/v1/workspaces/{id}/converge"), asked).await?;
+    let workflow = begun.workflow.id;
+    follow(env, client, slug, workflow).await?;
+    let view: WorkflowView = client.get(&format!("/v1/workflows/{workflow}")).await?;
+    let result =
+        view.result.ok_or_else(|| Error::failed(format!("the server does not tell what {workflow} came to")))?;
+    let ConvergedView { changed, unchanged, skipped, ignored, left_over, taken_back } = result;
+    Ok(Output { summary: Summary { changed, unchanged, skipped, failed: 0, ignored }, left_over, taken_back })
+}

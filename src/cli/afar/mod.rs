@@ -1,0 +1,30 @@
+//! Commands on workspaces that a control plane holds, where the fleet's files are here.
+
+pub(super) mod converge;
+pub(super) mod down;
+mod give;
+mod publish;
+pub(super) mod up;
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt, stream};
+
+use super::plane::Plane;
+use crate::Result;
+use crate::api::views::WorkspaceView;
+use crate::client::Client;
+
+/// How many workspaces are watched side by side.
+const SIDE_BY_SIDE: usize = 16;
+
+/// The workspaces that the server has, by slug.
+async fn known(client: &Client) -> Result<BTreeMap<String, WorkspaceView>> {
+    let workspaces = Plane::There(client.clone()).workspaces().await?;
+    Ok(workspaces.into_iter().map(|workspace| (workspace.slug.clone(), workspace)).collect())
+}
+
+/// Waits for several, side by side; how each ended, in their order.
+async fn side_by_side<T, F: Future<Output = Result<T>>>(jobs: impl IntoIterator<Item = F>) -> Vec<Result<T>> {
+    stream::iter(jobs).buffered(SIDE_BY_SIDE).collect().await
+}

@@ -1,0 +1,111 @@
+//! `stead up` through a control plane: the files are published there, and its workers make the nodes.
+
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::{give, known, publish, side_by_side};
+use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::cli::env::Env;
+use crate::cli::follow::follow;
+use crate::cli::outdated::Declared;
+use crate::cli::plane::Plane;
+use crate::cli::up::{Up, check_files, images_to_build, none_declared, summary, tell_outdated};
+use crate::cli::work::conclude;
+use crate::cli::{image, missing};
+use crate::client::Client;
+use crate::id::RevisionId;
+use crate::secrets::vault::Vault;
+use crate::store::WorkflowState;
+use crate::{Error, Result};
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    workspaces: &'a [String],
+    revision: RevisionId,
+}
+
+#[derive(Deserialize)]
+struct Begun {
+    workspaces: Vec<Brought>,
+}
+
+#[derive(Deserialize)]
+struct Brought {
+    workspace: WorkspaceView,
+    workflows: Vec<WorkflowView>,
+}
+
+/// Brings the workspaces up, and waits until each is healthy.
+pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], begun: Instant) -> Result<()> {
+    let mut place = env.place()?;
+    let slugs = place.select(names)?;
+    if slugs.is_empty() {
+        return Err(none_declared());
+    }
+    let known = known(client).await?;
+    let has_node = |slug: &String| known.get(slug).is_some_and(|workspace| workspace.node.is_some());
+    let is_made = |slug: &String| place.desired.fleet.workspace(slug).is_some_and(|found| found.machine.is_none());
+    let bare: Vec<String> = slugs.iter().filter(|slug| !has_node(slug) && is_made(slug)).cloned().collect();
+    check_files(env, &place, &slugs)?;
+    let vault = Vault::open(&place.dir)?;
+    let (entries, mut wanting, mut unknown) = (vault.list()?, Vec::new(), Vec::new());
+    for slug in &slugs {
+        let id = known.get(slug).map(|workspace| workspace.id);
+        let names = give::wanting(client, &place, slug, id).await?;
+        unknown.extend(give::unknown(&entries, slug, &names));
+        wanting.push(names);
+    }
+    if !unknown.is_empty() {
+        return Err(missing::error(&unknown));
+    }
+    let images = images_to_build(&place, &bare);
+    for (disk, of_a_kind) in [(false, &images.roots), (true, &images.disks)] {
+        image::lock::ensure(env, &mut place, of_a_kind.iter().map(String::as_str), disk).await?;
+    }
+    let revision = publish::publish(env, client, &place).await?.id;
+    let mut ended = Vec::new();
+    // As many as one request takes.
+    for (slugs, wanting) in slugs.chunks(500).zip(wanting.chunks(500)) {
+        let asked = Asked { workspaces: slugs, revision };
+        let begun: Begun = client.create("/v1/fleet/up", &asked).await?;
+        let jobs = begun.workspaces.iter().zip(wanting);
+        let jobs = jobs.map(|(brought, wanting)| bring(env, client, &vault, brought, wanting));
+        ended.extend(side_by_side(jobs).await);
+    }
+    conclude(&env.printer, slugs.len(), ended.into_iter().filter_map(Result::err).collect())?;
+
+    let plane = Plane::There(client.clone());
+    let (mut rows, mut declared) = (Vec::new(), Declared::new(env, &place.desired));
+    for slug in &slugs {
+        let Some(node) = plane.named(slug).await?.node else { continue };
+        tell_outdated(env, &mut declared, slug, &(&node).into());
+        rows.push(Up::of(slug, &node));
+    }
+    summary(env, &rows, begun.elapsed())
+}
+
+/// Watches what was begun for a workspace, and meanwhile gives the secrets that its node wants.
+async fn bring(env: &Env, client: &Client, vault: &Vault, brought: &Brought, wanting: &[String]) -> Result<()> {
+    let Brought { workspace, workflows } = brought;
+    let watching = async {
+        for workflow in workflows {
+            if workflow.state == WorkflowState::Parked.as_str() {
+                // Here, too, the same command goes on where an earlier one had to stop.
+                let path = format!("/v1/workflows/{}/retry", workflow.id);
+                client.act::<WorkflowView>(reqwest::Method::POST, &path).await?;
+            }
+            follow(env, client, &workspace.slug, workflow.id).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    let giving = async {
+        give::give(client, vault, &workspace.slug, workspace.id, wanting).await?;
+        // What was given is waited for by whoever watches.
+        std::future::pending().await
+    };
+    tokio::select! {
+        watched = watching => watched,
+        given = giving => given,
+    }
+}
