@@ -1,26 +1,45 @@
 //! Values that must not be seen, and masking by value.
 
+#[cfg(feature = "control")]
+mod register;
+
 use std::fmt;
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "control")]
+pub use register::{Written, keep, mask};
+
 /// What stands where a secret was.
 pub const MASK: &str = "[secret]";
 
-/// A secret value: wiped from memory when dropped, and never shown by `Debug`.
+/// Shorter values would mask ordinary text.
+const SHORTEST: usize = 4;
+
+/// A secret value: wiped from memory when dropped, and never shown by `Debug`. While it lives, the program's logs and traces
+/// mask the value wherever it appears in them.
 ///
 /// It has no `Display`, no `Serialize` and no `Clone`; whoever needs the bytes says so with [`Secret::expose`].
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret {
+    value: Zeroizing<Vec<u8>>,
+    #[cfg(feature = "control")]
+    _known: register::Known,
+}
 
 impl Secret {
     /// Takes the value over.
     pub fn new(value: Vec<u8>) -> Self {
-        Self(Zeroizing::new(value))
+        let value = Zeroizing::new(value);
+        Self {
+            #[cfg(feature = "control")]
+            _known: register::Known::learn(&value),
+            value,
+        }
     }
 
     /// The value itself.
     pub fn expose(&self) -> &[u8] {
-        &self.0
+        &self.value
     }
 }
 
@@ -30,19 +49,22 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// What of a value is masked: all of it, and each of its lines on its own as well, since a log splits text at line ends.
+fn parts(value: &str) -> impl Iterator<Item = &str> {
+    let all = std::iter::once(value.trim()).chain(value.lines().map(str::trim));
+    all.filter(|part| part.len() >= SHORTEST)
+}
+
 /// Masks known secret values wherever they appear in text, and leaves the rest readable.
 #[derive(Default)]
 pub struct Redactor(Vec<Zeroizing<String>>);
 
 impl Redactor {
-    /// Shorter values would mask ordinary text.
-    const SHORTEST: usize = 4;
-
-    /// Learns a value; each of its lines is masked on its own as well, since a log splits text at line ends.
+    /// Learns a value.
     pub fn learn(&mut self, secret: &Secret) {
         let Ok(text) = std::str::from_utf8(secret.expose()) else { return };
-        for part in std::iter::once(text.trim()).chain(text.lines().map(str::trim)) {
-            if part.len() >= Self::SHORTEST && !self.0.iter().any(|known| known.as_str() == part) {
+        for part in parts(text) {
+            if !self.0.iter().any(|known| known.as_str() == part) {
                 self.0.push(Zeroizing::new(part.to_owned()));
             }
         }
