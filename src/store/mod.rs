@@ -69,7 +69,8 @@ pub use reader::Reader;
 pub use revision::Revision;
 pub use secret::{EnvelopeRecord, SecretRecord, SecretState};
 pub use statements::{
-    AgentChannelPage, AgentPage, Listed, PersonPage, StateCount, Turn, WorkflowCount, WorkflowPage, WorkspacePage,
+    AgentChannelPage, AgentPage, LeaseCount, Listed, PersonPage, StateCount, Turn, WorkflowCount, WorkflowPage,
+    WorkspacePage,
 };
 pub use token::{Role, TokenRecord};
 pub use tx::Tx;

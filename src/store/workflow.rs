@@ -86,6 +86,8 @@ pub struct WorkflowRecord {
     pub host: Option<String>,
     /// When it is tried again, where it waits for that.
     pub run_after: Option<Timestamp>,
+    /// The trace that it is a part of, and where in it: a W3C `traceparent`.
+    pub trace: Option<String>,
 }
 
 words! {
@@ -156,6 +158,7 @@ impl WorkflowRecord {
             needs: None,
             host: None,
             run_after: None,
+            trace: None,
         }
     }
 }

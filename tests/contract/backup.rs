@@ -213,6 +213,7 @@ async fn full() -> World {
                 needs: Some(Ability::Local),
                 host: Some("h".into()),
                 run_after: Some(now),
+                trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
                 ..WorkflowRecord::new("provision", &workspace.id.to_string(), json!({"a": [1, "b"]}), now)
             };
             tx.insert_workflow(&workflow).await?;

@@ -286,6 +286,9 @@ async fn a_workflow_is_written_only_under_its_latest_fence(kind: Kind) {
             assert!(tx.renew_lease(id, new, until).await?);
             let record = WorkflowRecord { fence: old, state: WorkflowState::Failed, ..first };
             assert!(!tx.update_workflow(&record).await?);
+            let record = WorkflowRecord { fence: new, trace: Some("00-1-2-01".into()), ..record };
+            assert!(tx.update_workflow_state(&WorkflowRecord { state: WorkflowState::Queued, ..record }).await?);
+            assert_eq!(tx.workflow(id).await?.and_then(|workflow| workflow.trace).as_deref(), Some("00-1-2-01"));
             assert_eq!(tx.steps(id).await?, [step]);
             Ok(())
         })
@@ -295,6 +298,10 @@ async fn a_workflow_is_written_only_under_its_latest_fence(kind: Kind) {
     let live = reader.live_workflow("provision", "nd_1").await.unwrap().unwrap();
     assert_eq!((live.id, live.state, live.holder.as_deref()), (id, WorkflowState::Queued, Some("b")));
     assert_eq!(reader.workflows(Listed::Live).await.unwrap(), [live]);
+    let leases = reader.count_leases(now).await.unwrap();
+    assert_eq!((leases.held, leases.expired), (1, 0));
+    let leases = reader.count_leases(until).await.unwrap();
+    assert_eq!((leases.held, leases.expired), (0, 1));
     drop(reader);
     let twin = WorkflowRecord { id: WorkflowId::new(), ..workflow };
     let twin = world.store.write(move |tx| Box::pin(async move { tx.insert_workflow(&twin).await }));

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use sqlx::SqliteConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use crate::clock::Clock;
 use crate::store::reader::Connection;
@@ -28,6 +29,8 @@ trait Job: Send {
 
 struct Write<T, F> {
     work: Option<F>,
+    /// What the write is a part of, for traces: it runs in the writer's own task.
+    span: Span,
     result: Option<Result<T>>,
     waiting: oneshot::Sender<Result<T>>,
 }
@@ -40,7 +43,7 @@ where
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool> {
         Box::pin(async move {
             let Some(work) = self.work.take() else { return false };
-            let result = tx.run(work).await;
+            let result = tx.run(work).instrument(self.span.clone()).await;
             let succeeded = result.is_ok();
             self.result = Some(result);
             succeeded
@@ -83,7 +86,7 @@ impl Writer {
         F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + 'static,
     {
         let (waiting, answer) = oneshot::channel();
-        let job = Box::new(Write { work: Some(work), result: None, waiting });
+        let job = Box::new(Write { work: Some(work), span: Span::current(), result: None, waiting });
         let gone = || Error::failed("the store is closed");
         self.jobs.send(job).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?

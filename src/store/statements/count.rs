@@ -26,7 +26,32 @@ pub struct StateCount {
     pub count: i64,
 }
 
+/// Leases on workflows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, sqlx::FromRow)]
+pub struct LeaseCount {
+    /// Those that hold.
+    pub held: i64,
+    /// Those that have run out, and that nobody has taken over yet.
+    pub expired: i64,
+}
+
 impl Reader {
+    /// The leases on workflows at a moment of [`Reader::shared_now`].
+    ///
+    /// # Errors
+    /// Fails where the database does.
+    pub async fn count_leases(&mut self, now: Timestamp) -> Result<LeaseCount> {
+        let counted = optional!(
+            self,
+            "counting the leases",
+            "SELECT count(CASE WHEN lease_until > $1 THEN 1 END) AS held, \
+             count(CASE WHEN lease_until <= $1 THEN 1 END) AS expired FROM workflows \
+             WHERE holder IS NOT NULL AND state NOT IN ('succeeded', 'failed')",
+            now
+        );
+        Ok(counted?.unwrap_or_default())
+    }
+
     /// The workflows that have not ended, by kind and state.
     ///
     /// # Errors

@@ -130,7 +130,7 @@ mod workspace;
 
 pub use agent::AgentPage;
 pub use agent_channel::AgentChannelPage;
-pub use count::{StateCount, WorkflowCount};
+pub use count::{LeaseCount, StateCount, WorkflowCount};
 pub use person::PersonPage;
 pub use turn::Turn;
 pub use workflow::WorkflowPage;

@@ -122,8 +122,8 @@ impl Tx {
             self,
             "recording a workflow",
             "INSERT INTO workflows (id, kind, subject, params, revision_id, state, fence, holder, lease_until, error, \
-             created_at, updated_at, ended_at, needs, host, run_after) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             created_at, updated_at, ended_at, needs, host, run_after, trace) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
             workflow.id,
             &workflow.kind,
             &workflow.subject,
@@ -140,6 +140,7 @@ impl Tx {
             workflow.needs,
             &workflow.host,
             workflow.run_after,
+            &workflow.trace,
         )?;
         self.tell_of_work().await
     }
@@ -252,7 +253,7 @@ impl Tx {
         Ok(updated == 1)
     }
 
-    /// Writes a workflow's state and error under its own fence, and leaves the lease to whoever renews it; sets the time.
+    /// Writes a workflow's state, error and trace under its own fence, and leaves the lease to whoever renews it; sets the time.
     /// Returns false, and writes nothing, where the lease was taken by another.
     ///
     /// # Errors
@@ -262,9 +263,10 @@ impl Tx {
         let updated = execute!(
             self,
             "writing a workflow",
-            "UPDATE workflows SET state = $1, error = $2, updated_at = $3 WHERE id = $4 AND fence = $5",
+            "UPDATE workflows SET state = $1, error = $2, trace = $3, updated_at = $4 WHERE id = $5 AND fence = $6",
             workflow.state,
             &workflow.error,
+            &workflow.trace,
             now,
             workflow.id,
             signed(workflow.fence)?

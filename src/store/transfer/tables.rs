@@ -160,6 +160,7 @@ pub(super) const TABLES: &[Table] = &[
             ("needs", Text),
             ("host", Text),
             ("run_after", Time),
+            ("trace", Text),
         ],
     },
     Table {
