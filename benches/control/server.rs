@@ -27,7 +27,7 @@ pub(crate) const ROOT: &str = "the-operator-of-the-benchmark";
 /// Serves until it is killed. `what` is `api` or `bare`.
 pub(crate) async fn serve(what: &str, place: &str) {
     // As `stead serve` has it: every request is a line in the log.
-    stead::telemetry::init(1, false);
+    stead::telemetry::init(1, false, None);
     stead::telemetry::metrics().unwrap();
     let store = stores::open(place).await;
     let fleet = store.read().await.unwrap().fleet().await.unwrap().unwrap();

@@ -9,9 +9,11 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use tracing::{Instrument, Span, info_span};
 
 use super::limits::client;
 use super::{App, Problem, fleet, metrics};
+use crate::telemetry::traces;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -24,13 +26,15 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     let id = request_id(&request);
     let (method, path, begun) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let span = span(&request, route.as_ref(), &id);
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
     let uploads = fleet::is_upload(&method, route.as_ref().map(MatchedPath::as_str));
     let mut response = match admit(&app, &request, uploads) {
         Ok(()) => {
             let usual = Duration::from_secs(u64::from(app.http().timeout_seconds));
             let timeout = if uploads { fleet::PATIENCE } else { usual };
-            match tokio::time::timeout(timeout, AssertUnwindSafe(next.run(request)).catch_unwind()).await {
+            let answer = AssertUnwindSafe(next.run(request).instrument(span.clone()));
+            match tokio::time::timeout(timeout, answer.catch_unwind()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => {
                     tracing::error!(?id, "a request's handler panicked");
@@ -49,9 +53,38 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     headers.insert(REQUEST_ID, id.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if !span.is_disabled() {
+        traces::note(&span, "http.response.status_code", i64::from(response.status().as_u16()));
+        if response.status().is_server_error() {
+            traces::failed(&span, response.status().canonical_reason().unwrap_or("a server's error"));
+        }
+    }
     metrics::count(&method, route.as_ref(), response.status(), begun.elapsed());
     tracing::info!(?id, %method, path, status = response.status().as_u16(), elapsed = ?begun.elapsed(), "request");
     response
+}
+
+/// The span of a request, which goes on with its caller's trace. None where no traces are made, and for what machines ask again and
+/// again to see whether all is well.
+fn span(request: &Request, route: Option<&MatchedPath>, id: &HeaderValue) -> Span {
+    let route = route.map_or("none", MatchedPath::as_str);
+    if ["/healthz", "/readyz", "/metrics"].contains(&route) {
+        return Span::none();
+    }
+    let method = request.method().as_str();
+    let span = info_span!(
+        target: traces::TARGET,
+        "request",
+        otel.name = %format_args!("{method} {route}"),
+        otel.kind = "server",
+        http.request.method = method,
+        http.route = route,
+        stead.request.id = id.to_str().unwrap_or_default(),
+    );
+    if !span.is_disabled() {
+        traces::go_on(&span, request.headers().get(traces::TRACEPARENT).and_then(|value| value.to_str().ok()));
+    }
+    span
 }
 
 fn admit(app: &App, request: &Request, uploads: bool) -> Result<(), Problem> {

@@ -18,7 +18,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// That the program lives.
 #[derive(Debug, Serialize, ToSchema)]
-struct Health {
+pub(super) struct Health {
     status: &'static str,
     version: &'static str,
 }
@@ -37,7 +37,7 @@ struct Ready {
     responses((status = 200, body = Health), (status = "default", body = Problem, content_type = "application/problem+json")),
     extensions(("x-permission" = json!(null))),
 )]
-async fn healthz() -> Json<Health> {
+pub(super) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok", version: crate::VERSION })
 }
 

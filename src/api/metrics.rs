@@ -36,6 +36,11 @@ pub(super) fn count(method: &Method, route: Option<&MatchedPath>, status: Status
 pub(super) async fn metrics(State(app): State<App>, Extension(caller): Extension<Caller>) -> Result<Response, Problem> {
     caller.may(&app, Permission::MetricsRead, None).await?;
     look(&app).await?;
+    Ok(text()?)
+}
+
+/// The figures of this program.
+pub(super) fn text() -> Result<Response> {
     let text = telemetry::metrics()?.render();
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
@@ -63,6 +68,9 @@ async fn look(app: &App) -> Result<()> {
     let (nodes, workspaces) = (reader.count_nodes().await?, reader.count_workspaces().await?);
     by_state("stead_nodes", NodeState::ALL.map(NodeState::as_str), &nodes);
     by_state("stead_workspaces", WorkspaceState::ALL.map(WorkspaceState::as_str), &workspaces);
+    let leases = reader.count_leases(now).await?;
+    gauge!("stead_leases", "state" => "held").set(as_f64(leases.held));
+    gauge!("stead_leases", "state" => "expired").set(as_f64(leases.expired));
     let workers = reader.workers().await?;
     let seen = workers.iter().filter(|worker| now - worker.seen_at < TimeDelta::seconds(SEEN));
     let (count, running) = seen.fold((0, 0), |(count, running), worker| (count + 1, running + worker.running));

@@ -11,6 +11,7 @@ mod caller;
 mod conditional;
 mod document;
 mod extract;
+mod figures;
 pub mod fleet;
 mod guard;
 mod health;
@@ -33,6 +34,7 @@ mod workspaces;
 
 pub use accounts::origin::Origin;
 pub use app::{App, Settings};
+pub use figures::figures;
 pub use page::Page;
 pub use problem::Problem;
 pub use routes::{guarded, openapi, router};

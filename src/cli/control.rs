@@ -11,7 +11,7 @@ use crate::config::layers::Layers;
 use crate::error::Context;
 use crate::fleet::FileSet;
 use crate::id::FleetId;
-use crate::redact::Secret;
+use crate::redact::{self, Secret};
 use crate::secrets::keys::FleetKeys;
 use crate::store::{PgConnectOptions, Store};
 use crate::workflow::flows::{Desired, Platform};
@@ -66,7 +66,10 @@ pub(super) fn postgres(database: &Database) -> Result<Option<PgConnectOptions>> 
         Secret::new(std::fs::read(file).with_context(|| format!("reading the database's password, {file}"))?);
     let text = std::str::from_utf8(password.expose().trim_ascii())
         .map_err(|error| Error::input(format!("the password in {file} is not UTF-8")).because(error))?;
-    Ok(Some(options.password(text)))
+    let options = options.password(text);
+    // The database's client has its own copy from here on.
+    redact::keep(password);
+    Ok(Some(options))
 }
 
 /// How to reach the database, for commands that need one.

@@ -9,11 +9,12 @@ use super::printer::Printer;
 use crate::client::{Client, Logins};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::config::control::{Log, LogFormat};
+use crate::config::control::{Control, LogFormat};
 use crate::fleet::FileSet;
 use crate::secrets::keys::FleetKeys;
 use crate::secrets::vault::Vault;
 use crate::store::{FleetLock, LockHolder, Store};
+use crate::telemetry::traces::Traces;
 use crate::workflow::flows::{Desired, Platform};
 use crate::{Error, Result, telemetry};
 
@@ -133,9 +134,14 @@ impl Env {
         Ok(Held { place, store })
     }
 
-    /// Sends the program's log to stderr, as a service does that nobody watches.
-    pub(super) fn log(&self, settings: &Log) {
-        telemetry::init(self.global.verbose.max(1), settings.format == LogFormat::Json);
+    /// Sends the program's log to stderr, as a service does that nobody watches, and its traces where they are to go.
+    ///
+    /// # Errors
+    /// Fails where the settings of traces make no sense.
+    pub(super) fn telemetry(&self, settings: &Control, service: &'static str) -> Result<Option<Traces>> {
+        let traces = Traces::start(&settings.telemetry, service, &settings.worker.host_name())?;
+        telemetry::init(self.global.verbose.max(1), settings.log.format == LogFormat::Json, traces.as_ref());
+        Ok(traces)
     }
 
     /// Keeps a lock until this program ends.

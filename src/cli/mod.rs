@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
     // The services' logs are as their settings say, which are not read yet.
     if !matches!(cli.command, Command::Serve(_) | Command::Worker(_)) {
         // Whoever asks for the log wants to look into it.
-        telemetry::init(if cli.global.verbose > 0 { cli.global.verbose + 1 } else { 0 }, false);
+        telemetry::init(if cli.global.verbose > 0 { cli.global.verbose + 1 } else { 0 }, false, None);
     }
     let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.color);
     match run(cli, &printer) {

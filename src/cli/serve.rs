@@ -18,6 +18,7 @@ use crate::accounts::TokenHash;
 use crate::api::{self, App, Origin, Settings};
 use crate::config::layers::Layers;
 use crate::notify::Mailer;
+use crate::redact::{self, Secret};
 use crate::secrets::keys::FleetKeys;
 use crate::workflow::flows;
 use crate::workflow::{Engine, NoObserver};
@@ -57,7 +58,15 @@ const STOPPING: &str = "Answering the requests under way and handing over; press
 /// Fails where the address is taken, or the token or the store cannot be read.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let layers = args.control.layers(&[("http.listen", args.listen.map(|address| address.to_string()))])?;
-    env.log(&layers.control.log);
+    let traces = env.telemetry(&layers.control, "stead-serve")?;
+    let ended = serve(args, env, layers).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    ended
+}
+
+async fn serve(args: &Args, env: &Env, layers: Layers) -> Result<()> {
     let listen = layers.control.http.listen;
     let home = env.home(&layers)?;
     let file = args.token_file.clone().unwrap_or_else(|| FleetKeys::folder(&home).join("api-token"));
@@ -65,7 +74,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         make_token(&file)?;
     }
     let token = read_token(&file)?;
-    let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, error))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, "listen", error))?;
     let address = listener.local_addr()?;
     if !address.ip().is_loopback() {
         env.printer.warn(format_args!("{address} is no loopback address: the token crosses the network unencrypted"));
@@ -154,19 +163,22 @@ fn read_token(file: &Utf8Path) -> Result<TokenHash> {
         ))
         .hint("`openssl rand -hex 32` prints one that nobody guesses"));
     }
+    // Logs are not to show it, whoever sends it to where it does not belong.
+    redact::keep(Secret::new(token.to_vec()));
     Ok(TokenHash::of(token))
 }
 
-fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
+/// The error for an address that the flag `--FLAG` gives.
+pub(super) fn cannot_listen(address: SocketAddr, flag: &str, error: std::io::Error) -> Error {
     let hint = match error.kind() {
         ErrorKind::AddrInUse => format!(
-            "another program listens there (`ss -ltnp 'sport = :{0}'` names it); end it, or take another port: `--listen {1}:0` takes any that is free",
+            "another program listens there (`ss -ltnp 'sport = :{0}'` names it); end it, or take another port: `--{flag} {1}:0` takes any that is free",
             address.port(),
             address.ip()
         ),
-        ErrorKind::PermissionDenied => "ports below 1024 are root's: take a higher one with --listen".into(),
+        ErrorKind::PermissionDenied => format!("ports below 1024 are root's: take a higher one with --{flag}"),
         ErrorKind::AddrNotAvailable => "this machine has no such address: `ip address` lists those that it has".into(),
-        _ => "give another address with --listen".into(),
+        _ => format!("give another address with --{flag}"),
     };
     Error::failed(format!("cannot listen on {address}")).because(error).hint(hint)
 }

@@ -1,17 +1,22 @@
 //! `stead worker`: runs workflows as they come.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, ControlArgs};
 use super::env::Env;
+use super::serve::cannot_listen;
 use super::work::stop_on_signals;
+use crate::api;
 use crate::audit::Checkpoints;
+use crate::config::layers::Layers;
 use crate::store::Ability;
 use crate::workflow::flows::{self, Platform};
 use crate::workflow::{Engine, Event, EventState, Worker};
-use crate::{Error, Result};
+use crate::{Error, Result, telemetry};
 
 /// Runs the control plane's workflows, beside any number of others on any number of machines
 ///
@@ -27,6 +32,9 @@ pub(super) struct Args {
     /// This host's name among workers (worker.host) [default: the machine's]
     #[arg(long, value_name = "NAME")]
     host: Option<String>,
+    /// Give figures at /metrics, and /healthz, on a loopback address (worker.metrics); port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics: Option<SocketAddr>,
 }
 
 /// What is said at the first Ctrl-C.
@@ -37,23 +45,67 @@ const HANDING_OVER: &str = "Handing over after the steps under way; press Ctrl-C
 /// # Errors
 /// Fails where the database or the fleet's keys cannot be reached.
 pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
-    let flags = [("worker.concurrency", args.concurrency.map(|n| n.to_string())), ("worker.host", args.host.clone())];
+    let flags = [
+        ("worker.concurrency", args.concurrency.map(|n| n.to_string())),
+        ("worker.host", args.host.clone()),
+        ("worker.metrics", args.metrics.map(|address| address.to_string())),
+    ];
     let layers = args.control.layers(&flags)?;
-    env.log(&layers.control.log);
+    let traces = env.telemetry(&layers.control, "stead-worker")?;
+    let ended = work(env, layers).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    ended
+}
+
+async fn work(env: &Env, layers: Layers) -> Result<()> {
     if layers.control.database.url.is_none() {
         return Err(Error::input("the embedded store has one program that works on it")
             .hint("`stead serve` runs its workflows by itself")
             .hint("or name a PostgreSQL database with --database"));
     }
+    let watched = match layers.control.worker.metrics {
+        Some(address) => Some(listen(address).await?),
+        None => None,
+    };
     let control = env.control(layers).await?;
     let stop = stop_on_signals(env.printer, HANDING_OVER)?;
-    let worker = worker(env, &control, stop)?;
+    let worker = worker(env, &control, stop.clone())?;
     env.printer.say(format_args!("Working on the store {}. Ctrl-C hands over and ends.", control.store.place()));
-    let ready = serde_json::json!({"store": control.store.place(), "host": control.layers.control.worker.host_name()});
+    let host = control.layers.control.worker.host_name();
+    let (watched, address) = watched.unzip();
+    let ready = serde_json::json!({"store": control.store.place(), "host": host, "metrics": address});
     env.printer.data(&ready, "")?;
-    worker.run().await?;
+    let figures = async {
+        match watched {
+            Some(listener) => api::figures(listener, stop.clone()).await,
+            None => Ok(()),
+        }
+    };
+    let work = async {
+        let worked = worker.run().await;
+        stop.cancel();
+        worked
+    };
+    let (worked, watched) = tokio::join!(work, figures);
+    worked.and(watched)?;
     control.store.close().await;
     Ok(())
+}
+
+/// Listens for those who watch. They need no token, so they are to be on this machine.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    if !address.ip().is_loopback() {
+        return Err(Error::input(format!("worker.metrics: {address} is no loopback address")).hint(
+            "a worker gives its figures to whoever asks: let a Prometheus agent on this machine, or a proxy, ask it",
+        ));
+    }
+    // Before the first step is counted.
+    telemetry::metrics()?;
+    let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, "metrics", error))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// The worker of this program.

@@ -30,6 +30,8 @@ pub struct Control {
     pub audit: Audit,
     /// How logs are written.
     pub log: Log,
+    /// Where traces go.
+    pub telemetry: Telemetry,
 }
 
 /// Where the records are.
@@ -164,11 +166,13 @@ pub struct Worker {
     pub host: Option<String>,
     /// Whether nodes may be made on this host; without it, wherever the worker runs as root.
     pub local: Option<bool>,
+    /// Where `stead worker` gives its figures: an address of this machine's own, and a port. Without it, nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { concurrency: 8, host: None, local: None }
+        Self { concurrency: 8, host: None, local: None, metrics: None }
     }
 }
 
@@ -205,4 +209,22 @@ pub enum LogFormat {
     Text,
     /// For collectors.
     Json,
+}
+
+/// Where traces go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// A collector that takes OTLP over HTTP (`http://127.0.0.1:4318`). Without one no traces are made.
+    pub otlp_endpoint: Option<String>,
+    /// How many of the traces that begin here are made, from 0.0 to 1.0. One that a caller began goes on as it was begun.
+    pub sample: f64,
+    /// A file of headers that the collector wants, as for who we are: `Name: value`, one a line.
+    pub headers_file: Option<Utf8PathBuf>,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample: 1.0, headers_file: None }
+    }
 }

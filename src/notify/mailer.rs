@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::Mail;
 use crate::config::control::{Mail as Settings, MailTls};
+use crate::redact::{Secret, keep};
 use crate::{Error, Result, atomic_file};
 
 /// How many mails wait at most.
@@ -106,7 +107,9 @@ fn relay(host: &str, settings: &Settings) -> Result<Relay> {
             let missing = || Error::input(format!("mail.password_file: there is no file {file}"));
             let password = atomic_file::read(file)?.ok_or_else(missing)?;
             let password = String::from_utf8_lossy(&password).trim_end().to_owned();
-            builder = builder.credentials(Credentials::new(user.clone(), password));
+            builder = builder.credentials(Credentials::new(user.clone(), password.clone()));
+            // The sender has its own copy from here on.
+            keep(Secret::new(password.into_bytes()));
         }
         (None, None) => {}
         _ => return Err(Error::input("mail.user and mail.password_file go together")),

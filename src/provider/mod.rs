@@ -4,6 +4,7 @@
 //! secrets, playbooks) is the same for every provider and lies elsewhere.
 
 pub mod local;
+mod watched;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -105,7 +106,10 @@ pub trait Provider: Send + Sync {
 /// Fails for kinds that this version cannot make machines at.
 pub fn of_kind(kind: &str, fleet: &FleetId, fleet_dir: &Utf8Path, config: &Config) -> Result<Arc<dyn Provider>> {
     match kind {
-        "local" => Ok(Arc::new(local::Local::new(fleet.clone(), fleet_dir, config)?)),
+        "local" => {
+            let inner = Arc::new(local::Local::new(fleet.clone(), fleet_dir, config)?);
+            Ok(Arc::new(watched::Watched { kind: "local", inner }))
+        }
         other => Err(Error::failed(format!("providers of kind {other:?} are not part of this version of stead"))
             .hint("give the tier a provider of kind `local`")),
     }

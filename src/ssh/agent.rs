@@ -3,11 +3,14 @@
 use bytes::Bytes;
 use camino::Utf8Path;
 use sha2::{Digest, Sha256};
+use tracing::Instrument;
 
 use super::client::{Client, Output};
 use super::process::Process;
 use super::session::{NodeSession, Opened};
+use super::watched;
 use crate::error::Context;
+use crate::telemetry::traces;
 use crate::wire::message::Hello;
 use crate::{Error, Result};
 
@@ -65,6 +68,13 @@ impl Client {
     /// Fails where the user may not become root, the agent does not run there, or the agent refuses the session (another
     /// node, a lower fence, another protocol).
     pub async fn agent(&self, agent: &AgentBinary, hello: Hello) -> Result<NodeSession> {
+        let span = watched::session(self);
+        let ended = self.start(agent, hello).instrument(span.clone()).await;
+        traces::ended_as(&span, &ended);
+        ended
+    }
+
+    async fn start(&self, agent: &AgentBinary, hello: Hello) -> Result<NodeSession> {
         // The node itself says whether the program is there, in the same breath as it starts it.
         let script = format!(r#"test -x "$0" || exit {MISSING}; exec "$0" session"#);
         let command = self.as_root(&script, &[&agent.path_on_node()]);

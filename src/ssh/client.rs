@@ -11,11 +11,14 @@ use russh::client::{Config, Handle, Handler, connect_stream};
 use russh::keys::{Algorithm, PublicKeyOrCertificate};
 use russh::{Disconnect, Preferred};
 use tokio::time::{Instant, sleep, timeout};
+use tracing::Instrument;
 
 use super::process::Process;
+use super::watched::{self, Connecting};
 use super::way::{self, Stream};
 use super::{ConnectError, HostKeys, Login, Target};
 use crate::keypair::PublicKey;
+use crate::telemetry::traces;
 use crate::{Error, Result};
 
 /// How much a node may send on a channel before it waits for us, in bytes. A plan's events and an exported file must
@@ -116,7 +119,24 @@ impl Client {
         timeouts: &Timeouts,
         deadline: Instant,
     ) -> Result<Client, ConnectError> {
+        let connecting = Connecting::begin(target);
+        let mut attempts = 0;
+        let trying = Self::try_until(target, login, accepted, timeouts, deadline, &mut attempts);
+        let ended = trying.instrument(connecting.span.clone()).await;
+        connecting.end(&ended, attempts);
+        ended
+    }
+
+    async fn try_until(
+        target: &Target,
+        login: &Login,
+        accepted: &HostKeys,
+        timeouts: &Timeouts,
+        deadline: Instant,
+        attempts: &mut u32,
+    ) -> Result<Client, ConnectError> {
         loop {
+            *attempts += 1;
             let left = deadline.saturating_duration_since(Instant::now()).max(POLL);
             let attempt = Timeouts {
                 connect: timeouts.connect.min(POLL_CONNECT).min(left),
@@ -135,9 +155,16 @@ impl Client {
     /// # Errors
     /// Fails where the connection is lost, or the command writes more than 16 MiB. A command that fails is no error here.
     pub async fn exec(&self, command: &str, stdin: impl Into<Bytes>) -> Result<Output> {
+        let span = watched::command(self);
+        let ended = self.run(command, stdin.into()).instrument(span.clone()).await;
+        traces::ended_as(&span, &ended);
+        ended
+    }
+
+    async fn run(&self, command: &str, stdin: Bytes) -> Result<Output> {
         let mut process = Process::start(self, command).await?;
         // A command that does not read its input ends before it is sent: its status tells more than the lost pipe.
-        let sent = process.send(stdin.into()).await;
+        let sent = process.send(stdin).await;
         if sent.is_ok() {
             process.end_input().await;
         }
@@ -151,6 +178,11 @@ impl Client {
     /// The host key that the node proved.
     pub fn host_key(&self) -> &PublicKey {
         &self.host_key
+    }
+
+    /// Where it leads: an address and a port.
+    pub(super) fn at(&self) -> &str {
+        &self.at
     }
 
     /// The user who is logged in.

@@ -1,8 +1,11 @@
 //! One node's data and secrets, on their way to another node: ciphertext, a few pieces of it in memory at a time.
 
 use bytes::{BufMut, BytesMut};
+use tracing::Instrument;
 
 use super::session::{NodeSession, next, next_body, out_of_turn};
+use super::watched;
+use crate::telemetry::traces;
 use crate::wire::frame;
 use crate::wire::handover::{Sum, Ticket};
 use crate::wire::message::{Reply, Request};
@@ -22,8 +25,22 @@ impl NodeSession {
         ticket: &Ticket,
         on_piece: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(Sum, Sum)> {
+        let request = Request::HandOver { ticket: Box::new(ticket.clone()) };
+        let span = watched::request(self.client(), request.name());
+        let ended = self.pass_on(to, request, ticket, on_piece).instrument(span.clone()).await;
+        traces::ended_as(&span, &ended);
+        ended
+    }
+
+    async fn pass_on(
+        &mut self,
+        to: &mut Self,
+        request: Request,
+        ticket: &Ticket,
+        on_piece: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(Sum, Sum)> {
         // Where one has ended, the next thing that is read of it, or sent to it, tells why.
-        let _ = self.begin(&Request::HandOver { ticket: Box::new(ticket.clone()) }).await?;
+        let _ = self.begin(&request).await?;
         let _ = to.begin(&Request::TakeOver { ticket: Box::new(ticket.clone()) }).await?;
         let mut gone = 0;
         loop {

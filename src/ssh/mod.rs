@@ -16,6 +16,7 @@ pub mod session;
 mod target;
 #[cfg(test)]
 mod tests;
+mod watched;
 mod way;
 
 pub use agent::AgentBinary;

@@ -5,10 +5,13 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tracing::Instrument;
 
 use super::agent::MISSING;
 use super::client::Client;
 use super::process::Process;
+use super::watched;
+use crate::telemetry::traces;
 use crate::wire::message::{Hello, Reply, Request, Welcome};
 use crate::wire::plan::TaskEvent;
 use crate::wire::{PROTOCOL, frame};
@@ -108,7 +111,19 @@ impl NodeSession {
         contents: Contents<'_>,
         on_event: &mut (dyn FnMut(TaskEvent) + Send),
     ) -> Result<Reply> {
-        let sent = self.begin(&request).await?;
+        let span = watched::request(&self.client, request.name());
+        let ended = self.answer_to(&request, contents, on_event).instrument(span.clone()).await;
+        traces::ended_as(&span, &ended);
+        ended
+    }
+
+    async fn answer_to(
+        &mut self,
+        request: &Request,
+        contents: Contents<'_>,
+        on_event: &mut (dyn FnMut(TaskEvent) + Send),
+    ) -> Result<Reply> {
+        let sent = self.begin(request).await?;
         loop {
             let Some(reply) = next(&mut self.process).await? else { return Err(self.ended(sent)) };
             match reply {

@@ -142,6 +142,33 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What is asked for, in a word; the one that stands for it in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Facts => "facts",
+            Self::WaitBoot { .. } => "wait_boot",
+            Self::HostKeyPrepare => "host_key_prepare",
+            Self::HostKeyInstall { .. } => "host_key_install",
+            Self::Identity => "identity",
+            Self::IdentityPrepare => "identity_prepare",
+            Self::IdentityInstall { .. } => "identity_install",
+            Self::IdentityRetire { .. } => "identity_retire",
+            Self::SecretPut { .. } => "secret_put",
+            Self::SecretRemove { .. } => "secret_remove",
+            Self::Apply { .. } => "apply",
+            Self::Confirm { .. } => "confirm",
+            Self::Reboot => "reboot",
+            Self::Health { .. } => "health",
+            Self::WorkloadStop => "workload_stop",
+            Self::WorkloadStart => "workload_start",
+            Self::HandOver { .. } => "hand_over",
+            Self::TakeOver { .. } => "take_over",
+            Self::Wipe { .. } => "wipe",
+        }
+    }
+}
+
 /// What the node agent answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]

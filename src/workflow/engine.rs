@@ -7,14 +7,15 @@ use futures::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::event::Observer;
-use super::lease;
 use super::run::Run;
-use super::{Flow, Registry};
+use super::{Flow, Registry, lease, watched};
 use crate::audit::{self, Entry};
 use crate::id::{RevisionId, WorkflowId};
 use crate::store::{Listed, Placement, Store, Tx, WorkflowRecord, WorkflowState};
+use crate::telemetry::traces;
 use crate::{Error, Result};
 
 /// How long a worker leaves a workflow alone that could not be run on.
@@ -202,6 +203,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
             revision_id: revision,
             needs: placement.needs,
             host: placement.host,
+            trace: traces::place(&Span::current()),
             ..WorkflowRecord::new(kind, subject, params, now)
         };
         tx.insert_workflow(&workflow).await?;
@@ -248,10 +250,15 @@ impl<C: Send + Sync + 'static> Engine<C> {
         ended
     }
 
-    async fn run_leased(&self, workflow: WorkflowRecord) -> Result<Outcome> {
+    async fn run_leased(&self, mut workflow: WorkflowRecord) -> Result<Outcome> {
         let flow = self.flow(&workflow.kind)?;
         let keeper = lease::Keeper::start(self.inner.store.clone(), workflow.id, workflow.fence);
-        Run::new(&self.inner, &self.settings, flow, workflow, keeper.lost.clone()).await?.go().await
+        let span = watched::run(&mut workflow);
+        let run =
+            async { Run::new(&self.inner, &self.settings, flow, workflow, keeper.lost.clone()).await?.go().await };
+        let ended = run.instrument(span.clone()).await;
+        watched::run_ended(&span, flow.kind, &ended);
+        ended
     }
 
     /// Runs workflows side by side, at most `concurrency` at once; the outcomes are in the order of `ids`.
@@ -300,6 +307,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
                     return Ok(Taken::Over(Outcome::Busy));
                 }
                 tx.lease_workflow(id, &holder, lease::until(now)).await?;
+                watched::taken_on(&found, now);
                 Ok(Taken::Leased(Box::new(tx.workflow(id).await?.ok_or_else(missing)?)))
             })
         });

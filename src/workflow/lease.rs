@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
+use super::watched::{self, LeaseEvent};
 use crate::Result;
 use crate::clock::Timestamp;
 use crate::id::WorkflowId;
@@ -123,14 +124,21 @@ impl Keeper {
                 tokio::time::sleep(RENEW).await;
                 let asked = Instant::now();
                 match tokio::time::timeout(RENEW, renew(&store, workflow, fence)).await {
-                    Ok(Ok(true)) => held_since = asked,
-                    Ok(Ok(false)) => return signal.cancel(),
+                    Ok(Ok(true)) => {
+                        watched::lease(LeaseEvent::Renewed);
+                        held_since = asked;
+                    }
+                    Ok(Ok(false)) => {
+                        watched::lease(LeaseEvent::Lost);
+                        return signal.cancel();
+                    }
                     Ok(Err(error)) => tracing::warn!(%workflow, %error, "renewing the lease"),
                     Err(_) => tracing::warn!(%workflow, "renewing the lease takes too long"),
                 }
                 // Before another may take it: what acts outside the store knows of no fence.
                 if held_since.elapsed() + RENEW >= LEASE {
                     tracing::warn!(%workflow, "the lease could not be renewed in time; the work is given up");
+                    watched::lease(LeaseEvent::Lost);
                     return signal.cancel();
                 }
             }

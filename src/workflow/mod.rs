@@ -24,6 +24,7 @@ pub mod test_helpers;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod tests;
+mod watched;
 mod worker;
 
 pub use engine::{Engine, Outcome};

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::engine::{Inner, Outcome, Settings, clean_value, error_of, outcome_of, text_of};
 use super::event::{EventState, Reporter};
+use super::watched::Attempt;
 use super::{Flow, Retry, Step, StepCx, StepError};
 use crate::audit::Entry;
 use crate::error::Context;
@@ -276,12 +278,14 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
             attempt: self.steps[index].attempt,
             cancellation: &self.settings.cancellation,
         };
+        let watched = Attempt::begin(self.flow.kind, step.name(), direction == Direction::Back, cx.attempt);
         let work = async {
             match direction {
                 Direction::Forward => step.run(&cx).await,
                 Direction::Back => step.undo(&cx).await.map(|()| Value::Null),
             }
-        };
+        }
+        .instrument(watched.span.clone());
         let cut_short = async {
             tokio::select! {
                 () = async {
@@ -291,7 +295,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 () = self.lost.cancelled() => {}
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = tokio::time::timeout(step.timeout(), AssertUnwindSafe(work).catch_unwind()) => Some(match ended {
                 Ok(Ok(result)) => result,
                 Ok(Err(_)) => Err(StepError::Fatal(Error::failed(format!("the step {} panicked", step.name())))),
@@ -300,7 +304,9 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 )))),
             }),
             () = cut_short => None,
-        }
+        };
+        watched.end(ended.as_ref());
+        ended
     }
 
     /// Notes that a step is done, or undone; [`save`](Self::save) of the next one, or the end, writes it.

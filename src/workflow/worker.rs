@@ -7,8 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::lease;
-use super::{Engine, Outcome};
+use super::{Engine, Outcome, lease, watched};
 use crate::audit::{self, Checkpoints};
 use crate::fleet::ProviderKind;
 use crate::id::{WorkflowId, WorkspaceId};
@@ -126,6 +125,7 @@ impl<C: Send + Sync + 'static> Worker<C> {
                         continue;
                     }
                     let until = lease::until(now);
+                    watched::taken_on(&workflow, now);
                     workflow.fence = tx.lease_workflow(workflow.id, &claimant.process, until).await?;
                     (workflow.holder, workflow.lease_until) = (Some(claimant.process.clone()), Some(until));
                     claimed.push(workflow);

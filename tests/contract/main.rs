@@ -10,11 +10,14 @@ mod backup;
 pub(crate) mod crash;
 mod records;
 mod shared;
+mod telemetry;
 mod trouble;
 mod workers;
 
 #[path = "../support/asked.rs"]
 mod asked;
+#[path = "../support/collector.rs"]
+mod collector;
 #[path = "../support/control.rs"]
 mod control;
 #[path = "../support/mail.rs"]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::collector::{Collector, Span};
 use crate::crash::{DEPROVISION, PROVISION};
 use crate::fleet::{PLANTED, TestFleet, files_with, text};
 use crate::postgres::Database;
@@ -33,6 +34,13 @@ impl Program {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
         (Self(child), serde_json::from_str(&line).unwrap_or_else(|_| panic!("it is not ready: {arguments:?}")))
+    }
+
+    /// Tells it to stop, and waits until it has: it hands over, and sends what spans wait.
+    fn stop(mut self) {
+        let process = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("it runs");
+        assert!(self.0.wait().expect("waited").success());
     }
 
     /// Waits until it has died of its fault.
@@ -61,6 +69,24 @@ impl Api {
     }
 
     pub(crate) fn ask(&self, request: &str, body: &Value) -> (u16, Value) {
+        let (status, answer) = self.ask_for_text(request, body);
+        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+    }
+
+    /// Waits until the program's figures have a line that begins so.
+    fn counts(&self, line: &str) {
+        let begun = Instant::now();
+        loop {
+            let (_, figures) = self.ask_for_text("GET /metrics", &Value::Null);
+            if figures.lines().any(|found| found.starts_with(line)) {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{line}: {figures}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn ask_for_text(&self, request: &str, body: &Value) -> (u16, String) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         write!(
@@ -75,7 +101,7 @@ impl Api {
         stream.read_to_string(&mut answer).expect("answered");
         let (head, body) = answer.split_once("\r\n\r\n").expect("HTTP");
         let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
-        (status, serde_json::from_str(body).unwrap_or(Value::Null))
+        (status, body.to_owned())
     }
 
     /// Waits until the workflow that was begun has succeeded.
@@ -121,7 +147,7 @@ fn comes_and_goes(api: impl Fn() -> Api, with_fault: impl Fn(&str), go_on: impl 
     let running = go_on();
     let ready = api().until(&id, "ready");
     assert_eq!(ready["node"]["state"], "ready");
-    drop(running);
+    running.into_iter().for_each(Program::stop);
 
     let (status, begun) = api().ask(&format!("DELETE /v1/workspaces/{id}"), &Value::Null);
     assert_eq!(status, 202, "{begun}");
@@ -132,7 +158,28 @@ fn comes_and_goes(api: impl Fn() -> Api, with_fault: impl Fn(&str), go_on: impl 
     }
     let running = go_on();
     api().until(&id, "gone");
-    drop(running);
+    running.into_iter().for_each(Program::stop);
+}
+
+/// What many workers did for one request is one trace, from the request to what was asked of the node over SSH.
+fn is_one_trace(collector: &Collector) {
+    let is_told = |spans: &[Span]| spans.iter().any(|span| span.name == "node health");
+    let spans = collector.until(is_told);
+    let by_id =
+        |id: &str| spans.iter().find(|span| span.id == id).unwrap_or_else(|| panic!("no span {id}: {spans:#?}"));
+    let asked = spans.iter().find(|span| span.name == "node health").expect("told");
+    let step = by_id(&asked.parent);
+    let connected = spans.iter().find(|span| span.name == "ssh connect" && span.parent == step.id).expect("told");
+    assert_eq!(connected.attribute("stead.outcome"), "done");
+    let run = by_id(&step.parent);
+    let request = by_id(&run.parent);
+    let names = [&step.name, &run.name, &request.name].map(String::as_str);
+    assert_eq!(names, ["step health", "workflow provision", "POST /v1/workspaces"]);
+    let trace: Vec<_> = spans.iter().filter(|span| span.trace == request.trace).collect();
+    let mut programs: Vec<_> = trace.iter().map(|span| span.attribute("service.instance.id")).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    assert!(programs.len() > 1, "{trace:#?}");
 }
 
 #[test]
@@ -142,9 +189,16 @@ fn node_comes_and_goes_through_the_api_while_workers_die() {
     let url = database.url();
     fleet.ok(&["migrate", "--database", &url]);
     fleet.ok(&["store", "import", "--database", &url]);
-    let (serving, ready) = Program::start(&fleet, &["serve", "--database", &url, "--listen", "127.0.0.1:0"], None);
-    let worker = |fault: Option<&str>| Program::start(&fleet, &["worker", "--database", &url], fault).0;
+    let collector = Collector::start();
+    let settings = fleet.dir.with_file_name("control.toml");
+    fs_err::write(&settings, format!("[telemetry]\notlp_endpoint = \"{}\"\n", collector.endpoint())).expect("written");
+    let start = |command: &str, more: &[&str], fault: Option<&str>| {
+        Program::start(&fleet, &[&[command, "--config", settings.as_str(), "--database", &url], more].concat(), fault)
+    };
+    let (serving, ready) = start("serve", &["--listen", "127.0.0.1:0"], None);
+    let worker = |fault: Option<&str>| start("worker", &[], fault).0;
     comes_and_goes(|| Api::of(&ready), |fault| worker(Some(fault)).dies(fault), || vec![worker(None), worker(None)]);
+    is_one_trace(&collector);
     drop(serving);
     assert_eq!(fleet.traces(), Vec::<String>::new());
     let embedded = fleet.run(&["status"]);
@@ -172,11 +226,13 @@ fn node_comes_and_goes_through_one_program_that_dies() {
     }
     let (program, ready) = serve(Some("deprovision/machine/before"));
     Api::of(&ready).until(&id, "ready");
+    Api::of(&ready).counts(r#"stead_ssh_connections_total{outcome="done"} "#);
     let (status, begun) = Api::of(&ready).ask(&format!("DELETE /v1/workspaces/{id}"), &Value::Null);
     assert_eq!(status, 202, "{begun}");
     program.dies("deprovision/machine/before");
     let (_program, ready) = serve(None);
     Api::of(&ready).until(&id, "gone");
+    Api::of(&ready).counts(r#"stead_provider_calls_total{provider="local",operation="destroy",outcome="done"} "#);
     assert_eq!(fleet.traces(), Vec::<String>::new());
 }
 

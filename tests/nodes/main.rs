@@ -23,5 +23,7 @@ mod sweep;
 mod types;
 mod workbench;
 
+#[path = "../support/collector.rs"]
+mod collector;
 #[path = "../support/postgres.rs"]
 mod postgres;
