@@ -35,6 +35,28 @@ impl Kind {
     }
 }
 
+/// The kinds, by the words that records have for them.
+const WORDS: [(Kind, &str); 6] = [
+    (Kind::Failed, "failed"),
+    (Kind::Input, "input"),
+    (Kind::Conflict, "conflict"),
+    (Kind::Pending, "pending"),
+    (Kind::Unreachable, "unreachable"),
+    (Kind::Unavailable, "unavailable"),
+];
+
+impl Kind {
+    /// The word that records have for it.
+    pub fn word(self) -> &'static str {
+        WORDS.iter().find(|(kind, _)| *kind == self).map_or("failed", |(_, word)| word)
+    }
+
+    /// The kind that a record's word stands for; of one that this program does not know it knows that something failed.
+    pub fn of_word(word: &str) -> Self {
+        WORDS.iter().find(|(_, known)| *known == word).map_or(Kind::Failed, |(kind, _)| *kind)
+    }
+}
+
 /// An error with its causes and the way out.
 pub struct Error(Box<Inner>);
 

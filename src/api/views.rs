@@ -202,6 +202,9 @@ pub struct WorkflowView {
     pub over: bool,
     /// Why it failed, or waits.
     pub error: Option<String>,
+    /// What kind of error that is: `failed`, `input`, `conflict`, `unreachable` or `unavailable`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_kind: Option<String>,
     /// The host whose worker it is for.
     pub host: Option<String>,
     /// When it is tried again, where it waits for that.
@@ -293,6 +296,7 @@ impl WorkflowView {
             state: workflow.state.to_string(),
             over: workflow.state.is_over(),
             error: workflow.error,
+            error_kind: workflow.error_kind,
             host: workflow.host,
             run_after: workflow.run_after,
             created_at: workflow.created_at,

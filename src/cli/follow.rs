@@ -14,7 +14,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::id::WorkflowId;
 use crate::store::{StepState, WorkflowState};
 use crate::workflow::Outcome;
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// What the API answers where work was begun.
 #[derive(Deserialize)]
@@ -53,19 +53,22 @@ pub(super) async fn follow(env: &Env, client: &Client, name: &str, id: WorkflowI
     }
     let Some(last) = last else { return Ok(()) };
     let is = |state: WorkflowState| last.state == state.as_str();
-    match last.error {
-        _ if is(WorkflowState::Succeeded) => Ok(()),
-        error if is(WorkflowState::Parked) => Err(unfinished(name, id, Outcome::Parked(recorded(error)))),
-        error if is(WorkflowState::Failed) => Err(recorded(error).context(format!("workspace {name:?}"))),
-        error => Err(unfinished(name, id, Outcome::Postponed(recorded(error)))),
+    if is(WorkflowState::Succeeded) {
+        return Ok(());
     }
+    let error = recorded(&last);
+    Err(match () {
+        () if is(WorkflowState::Parked) => unfinished(name, id, Outcome::Parked(error)),
+        () if is(WorkflowState::Failed) => error.context(format!("workspace {name:?}")),
+        () => unfinished(name, id, Outcome::Postponed(error)),
+    })
 }
 
 /// An error as a workflow's record has it: the message, and a line for each hint.
-fn recorded(error: Option<String>) -> Error {
-    let text = error.unwrap_or_default();
-    let mut lines = text.lines();
-    let error = Error::failed(lines.next().unwrap_or("no reason is recorded"));
+fn recorded(workflow: &WorkflowView) -> Error {
+    let kind = workflow.error_kind.as_deref().map_or(Kind::Failed, Kind::of_word);
+    let mut lines = workflow.error.as_deref().unwrap_or_default().lines();
+    let error = Error::new(kind, lines.next().unwrap_or("no reason is recorded"));
     lines.fold(error, |error, line| error.hint(line.trim_start_matches("hint: ")))
 }
 

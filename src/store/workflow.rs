@@ -74,6 +74,8 @@ pub struct WorkflowRecord {
     pub lease_until: Option<Timestamp>,
     /// Why it failed or was parked.
     pub error: Option<String>,
+    /// The kind of that error ([`crate::Kind::word`]).
+    pub error_kind: Option<String>,
     /// When it was enqueued.
     pub created_at: Timestamp,
     /// When its record last changed; set by the store.
@@ -152,6 +154,7 @@ impl WorkflowRecord {
             holder: None,
             lease_until: None,
             error: None,
+            error_kind: None,
             created_at: now,
             updated_at: now,
             ended_at: None,

@@ -16,7 +16,7 @@ use crate::audit::{self, Entry};
 use crate::id::{RevisionId, WorkflowId};
 use crate::store::{Listed, Placement, Store, Tx, WorkflowRecord, WorkflowState};
 use crate::telemetry::traces;
-use crate::{Error, Result};
+use crate::{Error, Kind, Result};
 
 /// How long a worker leaves a workflow alone that could not be run on.
 const TROUBLED: Duration = Duration::from_secs(10);
@@ -322,7 +322,7 @@ enum Taken {
 
 /// The outcome of a workflow that is over, from its record.
 pub(super) fn outcome_of(workflow: &WorkflowRecord) -> Outcome {
-    let error = || error_of(workflow.error.as_deref().unwrap_or("it failed"));
+    let error = || noted(workflow).unwrap_or_else(|| Error::failed("it failed"));
     match workflow.state {
         WorkflowState::Succeeded => Outcome::Succeeded,
         WorkflowState::Failed => Outcome::Failed(error()),
@@ -353,9 +353,18 @@ pub(super) fn clean_value(value: Value) -> Value {
     }
 }
 
-/// An error from its record.
-pub(super) fn error_of(text: &str) -> Error {
-    let mut parts = text.split(HINT);
-    let error = Error::failed(parts.next().unwrap_or_default());
-    parts.fold(error, Error::hint)
+/// Notes why a workflow failed, or waits.
+pub(super) fn note(workflow: &mut WorkflowRecord, error: Option<&Error>) {
+    workflow.error = error.map(text_of);
+    workflow.error_kind = error.map(|error| error.kind().word().to_owned());
+}
+
+/// What was noted.
+pub(super) fn noted(workflow: &WorkflowRecord) -> Option<Error> {
+    let kind = workflow.error_kind.as_deref().map_or(Kind::Failed, Kind::of_word);
+    workflow.error.as_deref().map(|text| {
+        let mut parts = text.split(HINT);
+        let error = Error::new(kind, parts.next().unwrap_or_default());
+        parts.fold(error, Error::hint)
+    })
 }

@@ -1,5 +1,6 @@
 //! What people do about workflows: retry, turn round, close, abandon.
 
+use super::engine::note;
 use super::{Engine, lease};
 use crate::audit::Entry;
 use crate::id::WorkflowId;
@@ -58,7 +59,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// Fails where there is no such workflow, it has ended, or another program runs it.
     pub async fn turn_back(&self, id: WorkflowId, reason: &str) -> Result<()> {
         let mut workflow = self.unended(id).await?;
-        workflow.error = Some(reason.to_owned());
+        note(&mut workflow, Some(&Error::failed(reason)));
         self.unpark(workflow, WorkflowState::Unwinding, "workflow.turn_back").await
     }
 
@@ -73,7 +74,7 @@ impl<C: Send + Sync + 'static> Engine<C> {
         if !lease::is_free(&workflow, now) {
             return Err(busy(id));
         }
-        workflow.error = Some(reason.to_owned());
+        note(&mut workflow, Some(&Error::failed(reason)));
         (workflow.holder, workflow.lease_until) = (None, None);
         workflow.ended_at = Some(self.inner.store.clock().now());
         self.unpark(workflow, WorkflowState::Failed, "workflow.close").await

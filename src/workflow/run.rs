@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use super::engine::{Inner, Outcome, Settings, clean_value, error_of, outcome_of, text_of};
+use super::engine::{Inner, Outcome, Settings, clean_value, note, noted, outcome_of, text_of};
 use super::event::{EventState, Reporter};
 use super::watched::Attempt;
 use super::{Flow, Retry, Step, StepCx, StepError};
@@ -131,7 +131,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                         return self.end(WorkflowState::Parked, Some(error)).await;
                     }
                     Ended::Failed(error) => {
-                        self.workflow.error = Some(text_of(&error));
+                        note(&mut self.workflow, Some(&error));
                         self.failure = Some(error);
                         self.workflow.state = WorkflowState::Unwinding;
                         self.unsaved.state = true;
@@ -151,7 +151,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 Ended::Done => {}
                 Ended::Interrupted => return self.interrupt().await,
                 Ended::Failed(error) => {
-                    let first = self.workflow.error.as_deref().map(error_of);
+                    let first = noted(&self.workflow);
                     let error = error.context(format!("undoing the step {}", self.steps[index].name));
                     let error = match first {
                         Some(first) => error.hint(format!("it was being undone because of: {}", first.one_line())),
@@ -163,7 +163,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
                 }
             }
         }
-        let error = self.failure.take().or_else(|| self.workflow.error.as_deref().map(error_of));
+        let error = self.failure.take().or_else(|| noted(&self.workflow));
         self.end(WorkflowState::Failed, error).await
     }
 
@@ -183,7 +183,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
         let random = u16::from_ne_bytes(random()?);
         let wait = PATIENCE.wait(self.steps[index].attempt, random).unwrap_or(PATIENCE.longest_wait);
         self.workflow.state = WorkflowState::Queued;
-        self.workflow.error = Some(text_of(&error));
+        note(&mut self.workflow, Some(&error));
         self.workflow.run_after = Some(self.engine.store.read().await?.shared_now().await? + wait);
         self.release(None).await?;
         self.reporter.report(EventState::Retrying, Some(error.one_line()));
@@ -361,7 +361,7 @@ impl<'a, C: Send + Sync + 'static> Run<'a, C> {
 
     async fn end(mut self, state: WorkflowState, error: Option<Error>) -> Result<Outcome> {
         self.workflow.state = state;
-        self.workflow.error = error.as_ref().map(text_of);
+        note(&mut self.workflow, error.as_ref());
         self.workflow.ended_at = Some(self.engine.store.clock().now());
         let event = match state {
             WorkflowState::Succeeded => EventState::Done,

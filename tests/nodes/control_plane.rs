@@ -353,7 +353,9 @@ fn elsewhere(fleet: &TestFleet) -> tempfile::TempDir {
     let home = tempfile::tempdir().expect("a folder");
     let copied = std::process::Command::new("cp")
         .args(["-r", "--"])
-        .args(["stead.yaml", "images", "operators"].map(|name| fleet.dir.join(name)).iter().filter(|path| path.exists()))
+        .args(
+            ["stead.yaml", "images", "operators"].map(|name| fleet.dir.join(name)).iter().filter(|path| path.exists()),
+        )
         .arg(home.path())
         .status()
         .expect("runs");

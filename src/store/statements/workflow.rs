@@ -239,7 +239,7 @@ impl Tx {
             self,
             "writing a workflow",
             "UPDATE workflows SET state = $1, holder = $2, lease_until = $3, error = $4, ended_at = $5, updated_at = $6, \
-             run_after = $7 WHERE id = $8 AND fence = $9",
+             run_after = $7, error_kind = $8 WHERE id = $9 AND fence = $10",
             workflow.state,
             &workflow.holder,
             workflow.lease_until,
@@ -247,6 +247,7 @@ impl Tx {
             workflow.ended_at,
             now,
             workflow.run_after,
+            &workflow.error_kind,
             workflow.id,
             signed(workflow.fence)?,
         )?;

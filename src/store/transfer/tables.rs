@@ -154,6 +154,7 @@ pub(super) const TABLES: &[Table] = &[
             ("holder", Text),
             ("lease_until", Time),
             ("error", Text),
+            ("error_kind", Text),
             ("created_at", Time),
             ("updated_at", Time),
             ("ended_at", Time),
