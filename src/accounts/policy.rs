@@ -8,6 +8,7 @@
 //! | `workspace.create` | operator | | yes |
 //! | `workspace.change` | operator | owner, admin | |
 //! | `workspace.delete` | operator | owner | |
+//! | `workspace.suspend` | operator | owner, admin | |
 //! | `workspace.transfer` | operator | owner | |
 //! | `member.read` | operator, support | owner, admin, member | |
 //! | `member.manage` | operator | owner, admin | |
@@ -49,6 +50,8 @@ pub enum Permission {
     WorkspaceChange,
     /// End a workspace.
     WorkspaceDelete,
+    /// Suspend a workspace, and resume it. What operators suspended, operators alone resume.
+    WorkspaceSuspend,
     /// Offer a workspace to another owner.
     WorkspaceTransfer,
     /// See a workspace's members and invitations.
@@ -105,6 +108,7 @@ impl Permission {
         Self::WorkspaceCreate,
         Self::WorkspaceChange,
         Self::WorkspaceDelete,
+        Self::WorkspaceSuspend,
         Self::WorkspaceTransfer,
         Self::MemberRead,
         Self::MemberManage,
@@ -137,6 +141,7 @@ impl Permission {
             Self::WorkspaceCreate => "workspace.create",
             Self::WorkspaceChange => "workspace.change",
             Self::WorkspaceDelete => "workspace.delete",
+            Self::WorkspaceSuspend => "workspace.suspend",
             Self::WorkspaceTransfer => "workspace.transfer",
             Self::MemberRead => "member.read",
             Self::MemberManage => "member.manage",
@@ -170,6 +175,7 @@ impl Permission {
             Self::WorkspaceCreate => (&[Operator], &[]),
             Self::WorkspaceChange => (&[Operator], &[Owner, Admin]),
             Self::WorkspaceDelete => (&[Operator], &[Owner]),
+            Self::WorkspaceSuspend => (&[Operator], &[Owner, Admin]),
             Self::WorkspaceTransfer => (&[Operator], &[Owner]),
             Self::MemberRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::MemberManage => (&[Operator], &[Owner, Admin]),

@@ -15,6 +15,7 @@ use crate::accounts::session::{self, Means};
 use crate::accounts::{self, Principal, SignedInAs};
 use crate::audit::Entry;
 use crate::id::WorkspaceId;
+use crate::store::Suspender;
 use crate::{Kind, Result};
 
 /// Who asks. [`authorize`] puts it into every request under `/v1`.
@@ -134,6 +135,14 @@ impl Caller {
             self.may(app, permission, None).await?;
         }
         Ok(within)
+    }
+
+    /// As whom the caller has a workspace suspended, or resumed.
+    pub(super) fn suspender(&self) -> Suspender {
+        match policy::decide(&self.principal, Permission::WorkspaceSuspend, None) {
+            Decision::Allowed => Suspender::Operator,
+            Decision::Forbidden | Decision::Hidden => Suspender::Customer,
+        }
     }
 
     /// An audit entry of this caller's act in this request.

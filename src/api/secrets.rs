@@ -24,7 +24,7 @@ use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
 use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace, WorkspaceState};
 use crate::workflow::flows::deliver::{self, Given};
-use crate::workflow::flows::{Params, rebuild};
+use crate::workflow::flows::{Params, rebuild, suspend};
 use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -187,6 +187,7 @@ async fn remove(
 /// has written.
 async fn holder(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     let workspace = tx.workspace(id).await?.ok_or_else(no_node)?;
+    suspend::refuse(&workspace)?;
     // What is sealed for a node that is about to go would not reach the one that takes its place.
     if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some() {
         return Err(Error::conflict("the workspace's node is being replaced").hint("give the value when that is over"));

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::id::{AuditId, Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
 use crate::store::{
-    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, TokenRecord, WorkflowRecord, WorkflowState,
+    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, Suspension, TokenRecord, WorkflowRecord, WorkflowState,
     Workspace,
 };
 use crate::wire::plan::Summary;
@@ -45,6 +45,27 @@ pub struct WorkspaceView {
     pub updated_at: Timestamp,
     /// Grows with every change; the `ETag` of the record.
     pub version: u64,
+    /// By whom it is suspended, or about to be, and why.
+    #[serde(default)]
+    pub suspension: Option<SuspensionView>,
+}
+
+/// That a workspace is suspended, or about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SuspensionView {
+    /// `operator`: the platform's operators alone resume it; or `customer`.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Since when.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+impl From<Suspension> for SuspensionView {
+    fn from(suspension: Suspension) -> Self {
+        Self { by: suspension.by.to_string(), reason: suspension.reason, since: suspension.since }
+    }
 }
 
 /// A node.
@@ -156,6 +177,7 @@ impl WorkspaceView {
             created_at: workspace.created_at,
             updated_at: workspace.updated_at,
             version: workspace.version,
+            suspension: workspace.suspension.map(SuspensionView::from),
         }
     }
 }

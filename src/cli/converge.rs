@@ -20,7 +20,7 @@ use crate::id::RevisionId;
 use crate::store::{Node, Store, Workspace};
 use crate::workflow::Outcome;
 use crate::workflow::flows::playbooks::{self, Output};
-use crate::workflow::flows::{Choice, converge, rebuild};
+use crate::workflow::flows::{Choice, converge, rebuild, suspend};
 use crate::{Error, Kind, Result};
 
 /// Of so many nodes at most every changed task is told.
@@ -107,19 +107,33 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     if args.check { check(args, env, &choice).await } else { apply(args, env, &choice).await }
 }
 
+/// What of a workspace there is to converge.
+pub(super) enum Target<T> {
+    /// A node.
+    Node(T),
+    /// A node that is stopped on purpose; why it is refused to whoever names it.
+    Suspended(Error),
+    None,
+}
+
 /// The workspaces that were named, or all that have a node, with what is known of that.
 pub(super) async fn targets<T>(
     args: &Args,
     env: &Env,
     place: &Place,
-    node_of: impl AsyncFn(&str) -> Result<Option<T>>,
+    node_of: impl AsyncFn(&str) -> Result<Target<T>>,
 ) -> Result<Vec<(String, T)>> {
-    let (mut found, mut without) = (Vec::new(), Vec::new());
+    let (mut found, mut without, mut suspended) = (Vec::new(), Vec::new(), Vec::new());
     for slug in place.select(&args.workspaces)? {
         match node_of(&slug).await? {
-            Some(node) => found.push((slug, node)),
-            None => without.push(slug),
+            Target::Node(node) => found.push((slug, node)),
+            Target::Suspended(refusal) if args.workspaces.contains(&slug) => return Err(refusal),
+            Target::Suspended(_) => suspended.push(slug),
+            Target::None => without.push(slug),
         }
+    }
+    if !suspended.is_empty() {
+        env.printer.say(format_args!("Left out, since they are suspended: {}", suspended.join(", ")));
     }
     if without.is_empty() || (args.workspaces.is_empty() && !found.is_empty()) {
         if !without.is_empty() {
@@ -132,12 +146,13 @@ pub(super) async fn targets<T>(
 }
 
 /// The node of a workspace, as the store here has it.
-async fn node_of(store: &Store, slug: &str) -> Result<Option<Node>> {
+async fn node_of(store: &Store, slug: &str) -> Result<Target<Node>> {
     let mut reader = store.read().await?;
-    match reader.workspace_by_slug(slug).await? {
-        Some(workspace) => reader.node_of(workspace.id).await,
-        None => Ok(None),
+    let Some(workspace) = reader.workspace_by_slug(slug).await? else { return Ok(Target::None) };
+    if let Err(refusal) = suspend::refuse(&workspace) {
+        return Ok(Target::Suspended(refusal));
     }
+    Ok(reader.node_of(workspace.id).await?.map_or(Target::None, Target::Node))
 }
 
 fn progress(args: &Args, env: &Env, place: &Place, nodes: usize) -> Result<Progress> {

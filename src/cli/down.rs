@@ -9,7 +9,7 @@ use super::work::{Work, conclude, unfinished};
 use crate::id::WorkflowId;
 use crate::store::{Listed, Workspace};
 use crate::workflow::Outcome;
-use crate::workflow::flows::{converge, is_brought, provision, rebuild, rotate_identity};
+use crate::workflow::flows::{converge, is_brought, provision, rebuild, resume, rotate_identity, suspend};
 use crate::{Error, Result};
 
 /// Wipes and destroys the nodes of every workspace, or of the named ones, and leaves nothing behind
@@ -111,7 +111,7 @@ pub(super) fn told(env: &Env, destroyed: &[String], took: Duration) -> Result<()
 /// with the next node.
 pub(super) async fn clear(work: &Work, workspace: &Workspace) -> Result<()> {
     // What a rebuild has made beside the node goes with it.
-    for kind in [converge::KIND, rotate_identity::KIND, rebuild::KIND] {
+    for kind in [converge::KIND, rotate_identity::KIND, rebuild::KIND, suspend::KIND, resume::KIND] {
         work.close(kind, workspace, "its node was taken down").await?;
     }
     let Some(provision) = work.live(provision::KIND, workspace).await? else { return Ok(()) };

@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::client::Client;
 use crate::id::NodeId;
 use crate::store::Workspace;
-use crate::workflow::flows::{deprovision, provision, rebuild, rotate_identity};
+use crate::workflow::flows::{deprovision, provision, rebuild, rotate_identity, suspend};
 use crate::{Error, Result};
 
 /// Gives the node of a workspace another identity, for which its secrets are sealed from then on
@@ -76,6 +76,7 @@ pub(super) async fn served(held: &Held, slug: &str, also: (&str, &str)) -> Resul
         held.place.select(&[slug.to_owned()])?;
         return Err(without_node(slug));
     };
+    suspend::refuse(&workspace)?;
     let subject = workspace.id.to_string();
     for (kind, command) in [(provision::KIND, "up"), (deprovision::KIND, "down"), also] {
         if reader.live_workflow(kind, &subject).await?.is_some() {

@@ -10,13 +10,16 @@ use super::missing::missing;
 use super::outdated::{Declared, Outdated};
 use super::plane::Plane;
 use crate::api::fleet::FleetView;
+use crate::api::views::SuspensionView;
 use crate::client::Client;
 use crate::clock::Timestamp;
 use crate::fleet::ProviderKind;
 use crate::id::{FleetId, Mark, NodeId, WorkflowId};
 use crate::provider::{self, MachineState, local::Local};
 use crate::secrets::vault::Vault;
-use crate::store::{FleetLock, Listed, LockHolder, ManagedBy, Node, NodeRole, NodeState, Reader, Store, Workspace};
+use crate::store::{
+    FleetLock, Listed, LockHolder, ManagedBy, Node, NodeRole, NodeState, Reader, Store, Workspace, WorkspaceState,
+};
 use crate::workflow::flows::{Choice, playbooks};
 use crate::{Error, Result};
 
@@ -51,6 +54,8 @@ pub(super) struct WorkspaceRow {
     /// Nodes of a rebuild, which serve nobody.
     pub(super) beside: Vec<NodeId>,
     pub(super) secrets_missing: Vec<String>,
+    /// By whom it is suspended, and why.
+    pub(super) suspension: Option<SuspensionView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,6 +107,21 @@ pub(super) struct Unfinished {
     pub(super) workspace: Option<String>,
     pub(super) state: String,
     pub(super) error: Option<String>,
+}
+
+impl WorkspaceRow {
+    /// Whether its node is stopped on purpose.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.state.as_deref() == Some(WorkspaceState::Suspended.as_str())
+    }
+
+    /// One word for its node, where it has one.
+    pub(super) fn word(&self) -> Option<&str> {
+        let word = self.node.as_ref()?.word();
+        // A node that is missing is missing, suspended or not.
+        let told = self.is_suspended() && word == NodeState::Stopped.as_str();
+        Some(if told { WorkspaceState::Suspended.as_str() } else { word })
+    }
 }
 
 impl NodeRow {
@@ -168,6 +188,7 @@ pub(super) async fn look(env: &Env, place: &Place, store: &Store, warn: &dyn Fn(
             node,
             beside: beside.into_iter().map(|node| node.id).collect(),
             secrets_missing: missing(place, &waiting, &mut reader, slug, record.map(|record| record.id)).await?,
+            suspension: record.and_then(|record| record.suspension.clone()).map(SuspensionView::from),
         });
     }
     Ok(Overview {
@@ -211,6 +232,7 @@ pub(super) async fn look_from_afar(client: Client) -> Result<Overview> {
         }),
         beside: Vec::new(),
         secrets_missing: Vec::new(),
+        suspension: workspace.suspension,
     });
     let workflows = plane.workflows(false).await?.into_iter().map(|workflow| Unfinished {
         id: workflow.id,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::env::Env;
 use super::outdated::Outdated;
-use super::overview::{self, NodeRow, Overview, Playbooks, Unfinished, WorkspaceRow};
+use super::overview::{self, Overview, Playbooks, Unfinished, WorkspaceRow};
 use super::plane::Plane;
 use super::printer::table;
 use super::text::{places, short};
@@ -87,7 +87,7 @@ fn cells(row: &WorkspaceRow) -> Vec<String> {
     vec![
         row.slug.clone(),
         row.tier.clone(),
-        node.map_or("-", NodeRow::word).to_owned(),
+        row.word().unwrap_or("-").to_owned(),
         addresses.filter(|addresses| !addresses.is_empty()).unwrap_or_else(|| "-".into()),
         image.map_or("-", short).to_owned(),
         node.map_or("-", |node| word(node.playbooks)).to_owned(),
@@ -110,16 +110,23 @@ fn notes(overview: &Overview) -> Vec<String> {
         let slugs: Vec<_> = overview.workspaces.iter().filter(|row| wanted(row)).map(|row| row.slug.as_str()).collect();
         (!slugs.is_empty()).then(|| slugs.join(" "))
     };
-    let is = |row: &WorkspaceRow, word: &str| row.node.as_ref().is_some_and(|node| node.word() == word);
+    let is = |row: &WorkspaceRow, word: &str| row.word() == Some(word);
     if let Some(slugs) = named(&|row| is(row, "stopped")) {
         notes.push(format!("Not running: {slugs}. `stead up {slugs}` starts what is stopped."));
+    }
+    for row in overview.workspaces.iter().filter(|row| row.is_suspended()) {
+        let reason = row.suspension.as_ref().and_then(|suspension| suspension.reason.as_deref());
+        let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+        notes.push(format!("Suspended: {0}{because}. `stead workspace resume {0}` starts it.", row.slug));
     }
     if let Some(slugs) = named(&|row| is(row, "missing")) {
         notes.push(format!(
             "The machine is gone, though nobody took it down: {slugs}. `stead down {slugs}` clears the record."
         ));
     }
-    if let Some(slugs) = named(&|row| row.node.as_ref().is_some_and(|node| node.playbooks == Playbooks::Changed)) {
+    if let Some(slugs) =
+        named(&|row| row.node.as_ref().is_some_and(|node| node.playbooks == Playbooks::Changed) && !row.is_suspended())
+    {
         notes.push(format!(
             "Playbooks, variables or secrets' names have changed: {slugs}. `stead up {slugs}` applies them."
         ));
@@ -178,7 +185,8 @@ fn notes(overview: &Overview) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::overview::Seen;
+    use crate::api::views::SuspensionView;
+    use crate::cli::overview::{NodeRow, Seen};
     use crate::id::{FleetId, NodeId, WorkflowId};
     use crate::store::NodeState;
 
@@ -203,6 +211,7 @@ mod tests {
             }),
             beside: if slug == "dead" { vec![NodeId::new()] } else { vec![] },
             secrets_missing: vec![],
+            suspension: None,
         }
     }
 
@@ -223,6 +232,15 @@ mod tests {
                 row("dead", NodeState::Ready, Seen::Stopped, Playbooks::Changed),
                 row("gone", NodeState::Ready, Seen::Missing, Playbooks::Never),
                 row("new", NodeState::Creating, Seen::Missing, Playbooks::Never),
+                WorkspaceRow {
+                    state: Some("suspended".into()),
+                    suspension: Some(SuspensionView {
+                        by: "operator".into(),
+                        reason: Some("unpaid since May".into()),
+                        since: Default::default(),
+                    }),
+                    ..row("idle", NodeState::Stopped, Seen::Stopped, Playbooks::Changed)
+                },
                 WorkspaceRow {
                     node: None,
                     secrets_missing: vec!["API_KEY".into()],

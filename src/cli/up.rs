@@ -19,8 +19,8 @@ use crate::api::views::NodeView;
 use crate::fleet::ProviderKind;
 use crate::provider::local;
 use crate::secrets::vault::Vault;
-use crate::store::Workspace;
-use crate::workflow::flows::{self, Choice, converge, deprovision, provision, rebuild};
+use crate::store::{Workspace, WorkspaceState};
+use crate::workflow::flows::{self, Choice, converge, deprovision, provision, rebuild, resume, suspend};
 use crate::{Error, Result};
 
 /// Brings up every declared workspace's node, or the named ones, and waits until each is healthy
@@ -59,6 +59,10 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     if slugs.is_empty() {
         return Err(none_declared());
     }
+    let slugs = awake(env, &held, slugs).await?;
+    if slugs.is_empty() {
+        return env.printer.data(&Vec::<Up>::new(), "");
+    }
     let bare = without_node(&held, &slugs).await?;
     check_host(env, &held, &slugs, &bare)?;
     check_files(env, &held.place, &slugs)?;
@@ -76,9 +80,11 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let workspaces = reconcile(env, &held, &slugs, revision.id).await?;
 
     let work = Work::new(env, &held)?;
-    for kind in [deprovision::KIND, rebuild::KIND] {
+    for kind in [deprovision::KIND, rebuild::KIND, suspend::KIND, resume::KIND] {
         finish(&work, &workspaces, kind).await?;
     }
+    let left = awake(env, &held, slugs).await?;
+    let workspaces: Vec<_> = workspaces.into_iter().filter(|workspace| left.contains(&workspace.slug)).collect();
     let mut workflows = Vec::new();
     let mut behind = Vec::new();
     for workspace in &workspaces {
@@ -110,6 +116,23 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 
 pub(super) fn none_declared() -> Error {
     Error::input("the fleet declares no workspaces").hint("add one under `workspaces` in stead.yaml")
+}
+
+/// Those of the workspaces that are not suspended; the others are named.
+async fn awake(env: &Env, held: &Held, slugs: Vec<String>) -> Result<Vec<String>> {
+    let mut awake = Vec::new();
+    let mut reader = held.store.read().await?;
+    for slug in slugs {
+        let workspace = reader.workspace_by_slug(&slug).await?;
+        match workspace.filter(|workspace| workspace.state == WorkspaceState::Suspended) {
+            Some(workspace) => env.printer.say(format_args!(
+                "{slug} is suspended{}. It is left as it is; `stead workspace resume {slug}` starts it.",
+                suspend::because(&workspace)
+            )),
+            None => awake.push(slug),
+        }
+    }
+    Ok(awake)
 }
 
 /// Those of the workspaces that have no node yet, and whose machine is not brought.
@@ -215,7 +238,7 @@ pub(super) fn check_host(env: &Env, held: &Held, slugs: &[String], bare: &[Strin
 }
 
 /// Every declared secret must have a value before a machine is made for it.
-async fn check_secrets(held: &Held, slugs: &[String]) -> Result<()> {
+pub(super) async fn check_secrets(held: &Held, slugs: &[String]) -> Result<()> {
     let waiting = Vault::open(&held.place.dir)?.list()?;
     let mut reader = held.store.read().await?;
     let mut all = Vec::new();

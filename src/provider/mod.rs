@@ -93,6 +93,10 @@ pub trait Provider: Send + Sync {
     /// Starts a machine that exists and is stopped.
     async fn start(&self, mark: &Mark) -> Result<Machine>;
 
+    /// Has the machine shut down, and ends it where it does not within a minute and a half; does nothing where it does not run. What
+    /// it holds, and what was taken for it, stays.
+    async fn stop(&self, mark: &Mark) -> Result<()>;
+
     /// Destroys the machine and all that was taken for it; does nothing where it is gone.
     async fn destroy(&self, mark: &Mark) -> Result<()>;
 

@@ -75,7 +75,7 @@ pub use statements::{
 pub use token::{Role, TokenRecord};
 pub use tx::Tx;
 pub use workflow::{Ability, Claimant, Placement, StepRecord, StepState, WorkerRecord, WorkflowRecord, WorkflowState};
-pub use workspace::{ManagedBy, Workspace, WorkspaceState};
+pub use workspace::{BeforeSuspension, ManagedBy, Suspender, Suspension, Workspace, WorkspaceState};
 
 /// The records and blobs of one fleet. Cheap to clone.
 #[derive(Clone)]

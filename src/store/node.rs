@@ -23,7 +23,7 @@ words! {
         Ready = "ready",
         /// It runs, but something on it is not as it should be.
         Degraded = "degraded",
-        /// Its machine does not run.
+        /// Its machine does not run; or, where people brought it, not what was set up on it.
         Stopped = "stopped",
         /// It is being destroyed.
         Deprovisioning = "deprovisioning",

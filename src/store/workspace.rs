@@ -1,10 +1,11 @@
 //! Workspaces: customers' tenancies.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::text::words;
 use crate::clock::Timestamp;
-use crate::id::{RevisionId, WorkspaceId};
+use crate::id::{RevisionId, WorkflowId, WorkspaceId};
+use crate::store::NodeState;
 
 words! {
     /// Who declares a workspace.
@@ -36,6 +37,40 @@ words! {
     }
 }
 
+words! {
+    /// Who has a workspace suspended: whose word it is to resume it.
+    Suspender {
+        /// The platform's operators; nobody else resumes it.
+        Operator = "operator",
+        /// Who it belongs to.
+        Customer = "customer",
+    }
+}
+
+/// That a workspace is suspended, or is about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// Who has it suspended.
+    pub by: Suspender,
+    /// Why, in words for the customer.
+    pub reason: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// What it was before; none until its node is about to be stopped.
+    pub before: Option<BeforeSuspension>,
+}
+
+/// What a workspace was before it was suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeSuspension {
+    /// The workflow that has suspended it.
+    pub workflow: WorkflowId,
+    /// Where it stood.
+    pub workspace: WorkspaceState,
+    /// Where its node stood.
+    pub node: NodeState,
+}
+
 /// A customer's tenancy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct Workspace {
@@ -60,6 +95,9 @@ pub struct Workspace {
     /// Grows with every change of its record; set by the store.
     #[sqlx(try_from = "i64")]
     pub version: u64,
+    /// By whom it is suspended, and why; there as well while it is about to be, or is being resumed.
+    #[sqlx(json(nullable))]
+    pub suspension: Option<Suspension>,
 }
 
 impl Workspace {
@@ -76,6 +114,37 @@ impl Workspace {
             updated_at: now,
             name: None,
             version: 1,
+            suspension: None,
         }
+    }
+
+    /// Writes down that it is to be suspended. Nobody but operators has another word than they had.
+    pub fn suspend(&mut self, by: Suspender, reason: Option<String>, now: Timestamp) {
+        match &mut self.suspension {
+            Some(stands) if stands.by == Suspender::Operator && by == Suspender::Customer => {}
+            Some(stands) => (stands.by, stands.reason) = (by, reason),
+            None => self.suspension = Some(Suspension { by, reason, since: now, before: None }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+
+    #[test]
+    fn an_operators_word_goes_before_a_customers() {
+        let now = SystemClock.now();
+        let mut workspace = Workspace::new("acme", "starter", ManagedBy::Api, now);
+        let mut said = |by, reason: &str| {
+            workspace.suspend(by, Some(reason.to_owned()), now);
+            let stands = workspace.suspension.clone().unwrap();
+            (stands.by, stands.reason.unwrap())
+        };
+        assert_eq!(said(Suspender::Customer, "holidays"), (Suspender::Customer, "holidays".into()));
+        assert_eq!(said(Suspender::Operator, "unpaid"), (Suspender::Operator, "unpaid".into()));
+        assert_eq!(said(Suspender::Customer, "holidays"), (Suspender::Operator, "unpaid".into()));
+        assert_eq!(said(Suspender::Operator, "abuse"), (Suspender::Operator, "abuse".into()));
     }
 }

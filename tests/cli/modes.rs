@@ -9,7 +9,8 @@ use stead::audit::{self, Entry};
 use stead::clock::{Clock, Timestamp};
 use stead::id::Mark;
 use stead::store::{
-    ManagedBy, Node, NodeState, StepRecord, StepState, Store, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
+    ManagedBy, Node, NodeState, StepRecord, StepState, Store, Suspender, WorkflowRecord, WorkflowState, Workspace,
+    WorkspaceState,
 };
 
 use super::{CASES, Case};
@@ -60,7 +61,8 @@ impl Drop for Server {
     }
 }
 
-/// A workspace of the files' and one of the API's, each with a node on a machine that was brought; what was done to them.
+/// A workspace of the files', with a node on a machine that was brought, one of the API's that has none, and one that is suspended;
+/// what was done to them.
 async fn arrange(dir: &Utf8Path) {
     let store = Store::open(&dir.join(".stead"), Arc::new(Noon)).await.unwrap();
     let now = Noon.now();
@@ -73,6 +75,11 @@ async fn arrange(dir: &Utf8Path) {
     };
     let acme = workspace("ws_01m84v43fde65s242vgr39das0", "acme", ManagedBy::Files, WorkspaceState::Ready);
     let initech = workspace("ws_01m84v43fde65s242vgr39das1", "initech", ManagedBy::Api, WorkspaceState::Degraded);
+    let mut globex = workspace("ws_01m84v43fde65s242vgr39das5", "globex", ManagedBy::Api, WorkspaceState::Suspended);
+    globex.suspend(Suspender::Operator, Some("unpaid since May".into()), now);
+    let id = "nd_01m84v43fde65s242vgr39das6".parse().unwrap();
+    let (mark, state) = (Mark::new(&fleet, id), NodeState::Stopped);
+    let idle = Node { id, mark, state, ..Node::new(&fleet, globex.id, "own", "ssh", now) };
     let id = "nd_01m84v43fde65s242vgr39das2".parse().unwrap();
     let node = Node {
         id,
@@ -115,7 +122,10 @@ async fn arrange(dir: &Utf8Path) {
         Box::pin(async move {
             tx.insert_workspace(&acme).await?;
             tx.insert_workspace(&initech).await?;
-            tx.insert_node(&node).await?;
+            tx.insert_workspace(&globex).await?;
+            for node in [&node, &idle] {
+                tx.insert_node(node).await?;
+            }
             for workflow in [&done, &parked] {
                 tx.insert_workflow(workflow).await?;
             }

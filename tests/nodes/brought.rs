@@ -114,6 +114,15 @@ fn node_of_a_machine_that_was_brought_is_taken_in_and_given_back() {
     assert!(secrets.contains("delivered") && !secrets.contains(PLANTED), "{secrets}");
     fleet.ok(&["up"]);
 
+    // Suspended, it runs on, and what was set up on it does not, whoever starts it.
+    let unit = r"printf '[Service]\nExecStart=/bin/sleep infinity\n' >/etc/systemd/system/work.service";
+    assert!(theirs.inside(&format!("{unit} && systemctl daemon-reload && systemctl start work")));
+    fleet.ok(&["workspace", "suspend", "box"]);
+    assert!(theirs.inside("systemctl start work; ! systemctl is-active -q work && pgrep -x sshd"));
+    assert!(text(&fleet.ok(&["up"])).contains("box is suspended. It is left as it is"));
+    fleet.ok(&["workspace", "resume", "box"]);
+    assert!(theirs.inside("systemctl is-active -q work && systemctl stop work && rm /etc/systemd/system/work.service"));
+
     // Another fleet does not get it.
     let other = TestFleet::new(&["box"]);
     fs_err::create_dir_all(other.dir.join("playbooks")).expect("made");

@@ -19,6 +19,7 @@ mod main_job;
 mod rebuild;
 mod secret;
 mod suites;
+mod suspend;
 mod sweep;
 mod types;
 mod workbench;

@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Begun;
@@ -101,7 +101,7 @@ pub(super) async fn begun(tx: &mut Tx, workspace: Workspace, workflow: WorkflowI
     Ok(Created::new(StatusCode::ACCEPTED, &begun)?.at(location))
 }
 
-pub(super) fn to_value(params: &Params) -> Result<serde_json::Value> {
+pub(super) fn to_value(params: &impl Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))
 }
 

@@ -7,8 +7,10 @@ mod delete;
 mod down;
 mod list;
 mod rebuild;
+mod resume;
 mod rotate_identity;
 mod show;
+mod suspend;
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -23,6 +25,7 @@ use super::views::{WorkflowView, WorkspaceView};
 use super::{App, Problem};
 use crate::id::WorkspaceId;
 use crate::store::{Node, Tx, Workspace, WorkspaceState};
+use crate::workflow::flows::suspend::refuse;
 use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -33,6 +36,8 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(rebuild::rebuild))
         .routes(routes!(converge::converge))
         .routes(routes!(down::down))
+        .routes(routes!(suspend::suspend))
+        .routes(routes!(resume::resume))
 }
 
 /// What a change that takes long gives: the workspace, and the workflow to watch.
@@ -53,6 +58,7 @@ pub(super) async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, N
     let none =
         || Error::conflict("there is no node yet that serves this workspace").hint("wait until the workspace is ready");
     let workspace = tx.workspace(id).await?.ok_or_else(none)?;
+    refuse(&workspace)?;
     let node = serving(tx, &workspace).await?.ok_or_else(none)?;
     Ok((workspace, node))
 }

@@ -8,7 +8,7 @@ use crate::cli::env::Env;
 use crate::cli::work::Work;
 use crate::fleet::name::check_secret;
 use crate::secrets::vault::Vault;
-use crate::workflow::flows::forget;
+use crate::workflow::flows::{forget, suspend};
 use crate::{Error, Result};
 
 /// Takes a secret's value away: from the workspace's node, then from the vault
@@ -54,6 +54,9 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     };
     drop(reader);
     let from_node = recorded.as_ref().is_some_and(|secret| secret.node_id.is_some());
+    if let Some(workspace) = workspace.as_ref().filter(|_| from_node) {
+        suspend::refuse(workspace)?;
+    }
     if let (Some(workspace), Some(secret)) = (&workspace, &recorded) {
         let work = Work::new(env, &held)?;
         let params =

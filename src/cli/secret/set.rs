@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::fleet::name::check_secret;
 use crate::id::RevisionId;
 use crate::secrets::vault::Vault;
-use crate::store::{FleetLock, SecretRecord, SecretState, Store, Workspace};
+use crate::store::{FleetLock, SecretRecord, SecretState, Store, Workspace, WorkspaceState};
 use crate::workflow::flows::{converge, deprovision, provision, rebuild};
 use crate::{Error, Result};
 
@@ -218,6 +218,9 @@ async fn destination(
     name: &str,
 ) -> Result<Result<RevisionId, String>, Error> {
     let slug = &workspace.slug;
+    if workspace.state == WorkspaceState::Suspended {
+        return Ok(Err(format!("{slug} is suspended: `stead workspace resume {slug}` delivers it.")));
+    }
     let mut reader = held.store.read().await?;
     let subject = workspace.id.to_string();
     let making = reader.live_workflow(provision::KIND, &subject).await?.is_some();

@@ -8,10 +8,12 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use camino::Utf8PathBuf;
 use ipnet::Ipv4Net;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use super::cable::Cable;
 use super::cgroup::{Cgroup, Limits};
+use super::ending::Ending;
 use super::machine::{Container, Form, MachineDir, MachineFile};
 use super::tools::NSPAWN;
 use super::{Local, network, seed, tools};
@@ -130,17 +132,19 @@ pub(super) fn run(
     dir: &MachineDir,
     machine: &MachineFile,
     container: &Container,
+    ending: &Ending,
     mut console: impl FnMut() -> Result<PipeWriter>,
 ) -> Result<ExitStatus> {
     let (cgroup, cable) = (Cgroup::of(&machine.mark)?, Cable::of(&machine.mark));
     overlay::enter(&container.layers, &dir.join("upper"), &dir.join("work"), &dir.join("root"))?;
+    ending.listen()?;
     loop {
         // What a killed supervisor left behind holds the old overlay; it goes first.
         cgroup.destroy()?;
         cgroup.create(container.limits)?;
         cable.plug(&container.bridge, &dir.join("netns"))?;
-        let status = boot(dir, machine, &cgroup, console()?)?;
-        if status.code() != Some(REBOOT) {
+        let status = boot(dir, machine, &cgroup, ending, console()?)?;
+        if status.code() != Some(REBOOT) || ending.is_told() {
             cgroup.destroy()?;
             cable.unplug()?;
             return Ok(status);
@@ -148,7 +152,13 @@ pub(super) fn run(
     }
 }
 
-fn boot(dir: &MachineDir, machine: &MachineFile, cgroup: &Cgroup, console: PipeWriter) -> Result<ExitStatus> {
+fn boot(
+    dir: &MachineDir,
+    machine: &MachineFile,
+    cgroup: &Cgroup,
+    ending: &Ending,
+    console: PipeWriter,
+) -> Result<ExitStatus> {
     let mut command = Command::new("/bin/sh");
     command
         .args(["-c", ENTER, "sh"])
@@ -177,6 +187,12 @@ fn boot(dir: &MachineDir, machine: &MachineFile, cgroup: &Cgroup, console: PipeW
     let mut child = command.spawn().context("starting systemd-nspawn")?;
     // Holds the console's other end as long as it lives.
     drop(command);
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).map_err(std::io::Error::from)?;
+    // systemd-nspawn passes it on to the node's systemd as what has it shut down (systemd-nspawn(1), --kill-signal=).
+    ending.by(move || {
+        // One that has ended cannot be told.
+        let _ = pidfd_send_signal(&process, Signal::TERM);
+    });
     let status = child.wait()?;
     // What still holds the console goes with the group.
     cgroup.kill()?;

@@ -6,6 +6,7 @@
 mod cable;
 mod cgroup;
 mod container;
+mod ending;
 pub mod left_over;
 mod machine;
 pub mod network;
@@ -158,6 +159,23 @@ impl Local {
         self.look(&dir)?.ok_or_else(|| Error::failed(format!("there is no local machine {mark}")))
     }
 
+    fn stop_now(&self, mark: &Mark) -> Result<()> {
+        let dir = self.dir(mark);
+        let Some(file) = dir.read()? else { return Ok(()) };
+        if !rustix::process::geteuid().is_root() {
+            dir.check_owner()?;
+        }
+        if !spawn::shut_down(&dir)? {
+            tracing::warn!(%mark, "the node did not shut down in time, and is ended");
+            spawn::stop(&dir, mark)?;
+        }
+        // A supervisor that was killed has left these behind.
+        match file.form {
+            Form::Container(_) => container::clear(mark),
+            Form::Vm(_) => Ok(()),
+        }
+    }
+
     fn destroy_now(&self, mark: &Mark) -> Result<()> {
         let _lock = self.lock()?;
         let gone = MachineDir::at(self.nodes.join(format!(".{mark}.gone")));
@@ -245,6 +263,11 @@ impl Provider for Local {
     async fn start(&self, mark: &Mark) -> Result<Machine> {
         let mark = mark.clone();
         self.blocking(move |local| local.start_now(&mark)).await
+    }
+
+    async fn stop(&self, mark: &Mark) -> Result<()> {
+        let mark = mark.clone();
+        self.blocking(move |local| local.stop_now(&mark)).await
     }
 
     async fn destroy(&self, mark: &Mark) -> Result<()> {

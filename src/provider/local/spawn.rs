@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::machine::{Form, MachineDir, MachineFile};
 use crate::error::Context;
@@ -15,6 +17,8 @@ use crate::{Error, Result};
 
 /// How long a supervisor may take until it holds its lock, or to die.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a node may take to shut down: as long as systemd gives its units by itself (DefaultTimeoutStopSec=).
+const SHUT_DOWN: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(5);
 
 const SYSTEMD_RUN: Tool = Tool { program: "systemd-run", package: "systemd", purpose: "run local nodes as units" };
@@ -61,25 +65,53 @@ pub(super) fn start(program: &Utf8Path, dir: &MachineDir, machine: &MachineFile)
 /// Fails where it does not die.
 pub(super) fn stop(dir: &MachineDir, mark: &Mark) -> Result<()> {
     stop_unit(mark);
-    let Some(pid) = dir.supervisor()?.and_then(rustix::process::Pid::from_raw) else { return Ok(()) };
-    let process =
-        rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).map_err(std::io::Error::from)?;
+    signal(dir, Signal::KILL)?;
+    if ends_within(dir, PATIENCE)? {
+        return Ok(());
+    }
+    let process = dir.supervisor()?.unwrap_or_default();
+    Err(Error::failed(format!("the supervisor of {mark} does not end (process {process})")))
+}
+
+/// Has the supervisor, if one is alive, shut its node down, and waits; whether it has ended.
+///
+/// # Errors
+/// Fails as the system does.
+pub(super) fn shut_down(dir: &MachineDir) -> Result<bool> {
+    signal(dir, Signal::TERM)?;
+    ends_within(dir, SHUT_DOWN)
+}
+
+/// Sends a signal to the supervisor, if one is alive.
+fn signal(dir: &MachineDir, signal: Signal) -> Result<()> {
+    let Some(pid) = dir.supervisor()?.and_then(Pid::from_raw) else { return Ok(()) };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        opened => opened.map_err(std::io::Error::from)?,
+    };
     // The id may have become another process's since it was read; whoever holds the lock now is ours. And who owns the file may
     // write any id into it: only a process of their own is theirs to give.
     if dir.supervisor()? == Some(pid.as_raw_pid()) && owner(&dir.join("supervisor.lock")) == owner(&process_of(pid)) {
-        rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL).map_err(std::io::Error::from)?;
-    }
-    let deadline = Instant::now() + PATIENCE;
-    while dir.supervisor()?.is_some() {
-        if Instant::now() > deadline {
-            return Err(Error::failed(format!("the supervisor of {mark} does not end (process {})", pid.as_raw_pid())));
+        match pidfd_send_signal(&process, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(std::io::Error::from(error).into()),
         }
-        std::thread::sleep(POLL);
     }
     Ok(())
 }
 
-fn process_of(pid: rustix::process::Pid) -> Utf8PathBuf {
+fn ends_within(dir: &MachineDir, patience: Duration) -> Result<bool> {
+    let deadline = Instant::now() + patience;
+    while dir.supervisor()?.is_some() {
+        if Instant::now() > deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(POLL);
+    }
+    Ok(true)
+}
+
+fn process_of(pid: Pid) -> Utf8PathBuf {
     format!("/proc/{}", pid.as_raw_pid()).into()
 }
 
@@ -90,6 +122,8 @@ fn owner(path: &Utf8Path) -> Option<u32> {
 /// Ends the node's unit, where systemd rules this host. One that is not loaded does not run.
 pub(super) fn stop_unit(mark: &Mark) {
     if units() {
+        // Told to stop alone, it would have the node shut down first.
+        let _ = SYSTEMCTL.run(["kill", "--signal=KILL", &unit_name(mark)]);
         let _ = SYSTEMCTL.run(["stop", &unit_name(mark)]);
     }
 }

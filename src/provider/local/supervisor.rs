@@ -1,7 +1,7 @@
 //! The process that a local node hangs on: `stead internal supervise DIR`.
 //!
 //! It outlives the command that started it. It runs the node, starts it again when it reboots, and keeps the console's log.
-//! When it dies, the node dies with it; what is left then is the folder, and `stead up` starts the node again.
+//! Told to end (SIGTERM), it has the node shut down first. When it dies, the node dies with it; what is left then is the folder, and `stead up` starts the node again.
 
 use std::cell::RefCell;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 
 use camino::Utf8PathBuf;
 
+use super::ending::Ending;
 use super::machine::{Form, MachineDir};
 use super::{container, vm};
 use crate::{Error, Result};
@@ -27,10 +28,12 @@ pub fn supervise(dir: Utf8PathBuf) -> Result<()> {
     let Some(lock) = dir.lock()? else {
         return Err(Error::failed(format!("{} runs already", machine.mark)));
     };
-    let keeper = RefCell::new(Keeper::default());
+    let (keeper, ending) = (RefCell::new(Keeper::default()), Ending::default());
     let ended = match &machine.form {
-        Form::Container(form) => container::run(&dir, &machine, form, || keeper.borrow_mut().begin(&dir)),
-        Form::Vm(form) => keeper.borrow_mut().begin(&dir).and_then(|console| vm::run(&dir, form, &lock, console)),
+        Form::Container(form) => container::run(&dir, &machine, form, &ending, || keeper.borrow_mut().begin(&dir)),
+        Form::Vm(form) => {
+            keeper.borrow_mut().begin(&dir).and_then(|console| vm::run(&dir, form, &lock, &ending, console))
+        }
     };
     keeper.into_inner().end()?;
     let status = ended?;

@@ -7,19 +7,20 @@
 //! way to the outside. (QEMU's own user network would let it reach all that listens on the host's loopback.)
 
 use std::collections::BTreeSet;
-use std::io::PipeWriter;
+use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use camino::Utf8Path;
 use rustix::io::FdFlags;
 use sha2::{Digest, Sha256};
 
+use super::ending::Ending;
 use super::machine::{Form, MachineDir, MachineFile, Vm};
 use super::tools::IP;
 use super::{Local, network};
@@ -45,6 +46,8 @@ const VCPUS: u32 = 1;
 const MEMORY: u64 = 1 << 30;
 /// How often the supervisor looks whether the node's folder is still there.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long QEMU may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What keeps virtual machines from running here, if anything does; asked before anything is made.
 ///
@@ -131,8 +134,15 @@ fn virtual_size(disk: &Utf8Path) -> Result<u64> {
 ///
 /// # Errors
 /// Fails where QEMU or its network cannot be started, and where the node's folder is removed under it.
-pub(super) fn run(dir: &MachineDir, vm: &Vm, lock: &fs_err::File, console: PipeWriter) -> Result<ExitStatus> {
+pub(super) fn run(
+    dir: &MachineDir,
+    vm: &Vm,
+    lock: &fs_err::File,
+    ending: &Ending,
+    console: PipeWriter,
+) -> Result<ExitStatus> {
     let (socket, other) = UnixStream::pair()?;
+    let (control, monitor) = UnixStream::pair()?;
     let spec = qemu::Spec {
         disk: dir.join("disk.qcow2"),
         seed: dir.join("seed.img"),
@@ -145,10 +155,16 @@ pub(super) fn run(dir: &MachineDir, vm: &Vm, lock: &fs_err::File, console: PipeW
     command.stdout(console.try_clone()?).stderr(console.try_clone()?).stdin(Stdio::null());
     // Each end is one process's alone: passt ends when QEMU has let go of the other.
     let mut network = Ended(passt(vm.ssh_port, &inherited(other)?, &console)?);
-    let socket = inherited(socket)?;
+    let (socket, monitor) = (inherited(socket)?, monitor_of(&mut command, monitor)?);
     // Spawned by the first thread: it is the parent whose death ends the machine.
     let mut machine = Ended(command.spawn().context("starting QEMU")?);
-    drop((command, socket, console));
+    drop((command, socket, monitor, console));
+    ending.by(move || {
+        if let Err(error) = power_button(&control) {
+            tracing::warn!(%error, "the machine cannot be told to shut down");
+        }
+    });
+    ending.listen()?;
     loop {
         if let Some(status) = machine.0.try_wait()? {
             return Ok(status);
@@ -167,6 +183,34 @@ pub(super) fn run(dir: &MachineDir, vm: &Vm, lock: &fs_err::File, console: PipeW
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Gives QEMU its end of a socket that commands come through (QEMU Machine Protocol).
+fn monitor_of(command: &mut Command, end: UnixStream) -> Result<UnixStream> {
+    let end = inherited(end)?;
+    command
+        .args(["-chardev", &format!("socket,id=control,fd={}", end.as_raw_fd())])
+        .args(["-mon", "chardev=control,mode=control"]);
+    Ok(end)
+}
+
+/// Presses the machine's power button (ACPI), at which systemd-logind has it shut down.
+fn power_button(mut control: &UnixStream) -> std::io::Result<()> {
+    control.set_read_timeout(Some(ANSWER))?;
+    control.write_all(b"{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"system_powerdown\"}\n")?;
+    // What was not answered yet would be dropped with the socket.
+    let mut answered = 0;
+    for line in BufReader::new(control).lines() {
+        let line = line?;
+        if line.starts_with("{\"error\"") {
+            return Err(std::io::Error::other(line));
+        }
+        answered += usize::from(line.starts_with("{\"return\""));
+        if answered == 2 {
+            return Ok(());
+        }
+    }
+    Err(std::io::ErrorKind::UnexpectedEof.into())
 }
 
 /// A descriptor that processes which are started from now on inherit.
@@ -235,6 +279,17 @@ mod tests {
             let error = make_disk(&base, Some(1 << 30), &disk).unwrap_err().to_string();
             assert!(error.contains("its tier says 1.0 GiB, and its image's disk is 2.0 GiB"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_machine_is_told_to_shut_down() {
+        let (control, monitor) = UnixStream::pair().unwrap();
+        let mut command = Command::new(QEMU.path().unwrap());
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-m", "64M"]);
+        let monitor = monitor_of(&mut command, monitor).unwrap();
+        let _machine = Ended(command.stdin(Stdio::null()).spawn().unwrap());
+        drop(monitor);
+        power_button(&control).unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use sqlx::{FromRow, Row};
 
 use crate::id::{NodeId, WorkspaceId};
-use crate::store::{Node, Reader, Tx, Workspace, WorkspaceState};
+use crate::store::{Node, Reader, Suspension, Tx, Workspace, WorkspaceState};
 use crate::{Error, Result};
 
 /// Which records a list holds.
@@ -45,12 +45,14 @@ impl Reader {
             (
                 "SELECT n.*, w.id AS w_id, w.slug AS w_slug, w.tier AS w_tier, w.managed_by AS w_managed_by, \
                  w.state AS w_state, w.revision_id AS w_revision_id, w.created_at AS w_created_at, \
-                 w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version FROM workspaces w \
+                 w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version, w.suspension AS w_suspension \
+                 FROM workspaces w \
                  LEFT JOIN nodes n ON n.workspace_id = w.id AND n.state <> 'gone' \
                  WHERE w.id IN (SELECT value FROM json_each($1))",
                 "SELECT n.*, w.id AS w_id, w.slug AS w_slug, w.tier AS w_tier, w.managed_by AS w_managed_by, \
                  w.state AS w_state, w.revision_id AS w_revision_id, w.created_at AS w_created_at, \
-                 w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version FROM workspaces w \
+                 w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version, w.suspension AS w_suspension \
+                 FROM workspaces w \
                  LEFT JOIN nodes n ON n.workspace_id = w.id AND n.state <> 'gone' \
                  WHERE w.id IN (SELECT value::uuid FROM jsonb_array_elements_text($1))"
             ),
@@ -173,6 +175,7 @@ macro_rules! with_node {
                     name: row.try_get("w_name")?,
                     version: u64::try_from(row.try_get::<i64, _>("w_version")?)
                         .map_err(|error| sqlx::Error::Decode(error.into()))?,
+                    suspension: row.try_get::<Option<Json<Suspension>>, _>("w_suspension")?.map(|held| held.0),
                 };
                 let is_served = row.try_get::<Option<NodeId>, _>("id")?.is_some();
                 Ok(Self(workspace, is_served.then(|| Node::from_row(row)).transpose()?))
@@ -209,7 +212,7 @@ impl Tx {
             self,
             "recording a workspace",
             "INSERT INTO workspaces (id, slug, tier, managed_by, state, revision_id, created_at, updated_at, name, \
-             version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1)",
+             suspension, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)",
             workspace.id,
             &workspace.slug,
             &workspace.tier,
@@ -219,6 +222,7 @@ impl Tx {
             workspace.created_at,
             workspace.updated_at,
             &workspace.name,
+            workspace.suspension.as_ref().map(Json),
         )?;
         match inserted {
             true => Ok(()),
@@ -227,7 +231,7 @@ impl Tx {
         }
     }
 
-    /// Writes a workspace's tier, management, state, revision and name; sets the time, and counts the version up.
+    /// Writes a workspace's tier, management, state, revision, name and suspension; sets the time, and counts the version up.
     ///
     /// # Errors
     /// Fails where there is no such workspace.
@@ -237,13 +241,14 @@ impl Tx {
             self,
             "writing a workspace",
             "UPDATE workspaces SET tier = $1, managed_by = $2, state = $3, revision_id = $4, updated_at = $5, name = $6, \
-             version = version + 1 WHERE id = $7",
+             suspension = $7, version = version + 1 WHERE id = $8",
             &workspace.tier,
             workspace.managed_by,
             workspace.state,
             workspace.revision_id,
             now,
             &workspace.name,
+            workspace.suspension.as_ref().map(Json),
             workspace.id
         )?;
         match updated {

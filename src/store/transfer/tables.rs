@@ -58,6 +58,7 @@ pub(super) const TABLES: &[Table] = &[
             ("updated_at", Time),
             ("name", Text),
             ("version", Number),
+            ("suspension", Json),
         ],
     },
     Table {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Params, Platform, is_brought, machine, node, provision, rebuild, rotate_identity, secrets};
+use super::{
+    Params, Platform, is_brought, machine, node, provision, rebuild, resume, rotate_identity, secrets, suspend,
+};
 use crate::audit::Entry;
 use crate::provider::MachineState;
 use crate::ssh::session::out_of_turn;
@@ -135,12 +137,13 @@ async fn end(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
                 return Ok(());
             }
             workspace.state = WorkspaceState::Gone;
+            workspace.suspension = None;
             tx.update_workspace(&workspace).await?;
             tx.revoke_tokens_of(workspace.id).await?;
             // What was known of its agents is of no use to anybody once they are gone; the entry below stands for all of them.
             tx.delete_agents_of(workspace.id).await?;
             // One that is parked would wait for ever for a person.
-            for kind in [provision::KIND, rotate_identity::KIND, rebuild::KIND] {
+            for kind in [provision::KIND, rotate_identity::KIND, rebuild::KIND, suspend::KIND, resume::KIND] {
                 if let Some(mut left) = tx.live_workflow(kind, &workspace.id.to_string()).await? {
                     left.state = WorkflowState::Failed;
                     left.error = Some("its workspace is gone".into());

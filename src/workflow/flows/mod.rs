@@ -25,9 +25,11 @@ pub mod provision;
 pub mod publish;
 mod reach;
 pub mod rebuild;
+pub mod resume;
 pub mod rotate_identity;
 mod secrets;
 mod start;
+pub mod suspend;
 pub mod sweep;
 mod undeclared;
 
@@ -91,6 +93,8 @@ pub fn registry() -> Registry<Platform> {
         deliver::remove(),
         rotate_identity::flow(),
         rebuild::flow(),
+        suspend::flow(),
+        resume::flow(),
     ];
     flows.into_iter().fold(Registry::default(), Registry::with)
 }

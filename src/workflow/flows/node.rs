@@ -133,6 +133,7 @@ pub(super) async fn retire(cx: &StepCx<'_, Platform>, params: Params, mut node: 
                     && let Some(mut workspace) = tx.workspace(params.workspace).await?
                 {
                     workspace.state = WorkspaceState::Pending;
+                    workspace.suspension = None;
                     tx.update_workspace(&workspace).await?;
                 }
                 Entry::new(&params.actor, "node.gone", node.id.to_string())

@@ -13,6 +13,7 @@ mod rebuild;
 mod reports;
 mod schemathesis;
 mod secrets;
+mod suspend;
 mod tokens;
 mod workflows;
 mod workspaces;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::super::{Params, Platform, is_brought, node, start};
+use super::super::{Params, Platform, is_brought, node, start, suspend};
 use crate::Error;
 use crate::store::NodeRole;
 use crate::workflow::{Retry, Step, StepCx, StepError};
@@ -32,6 +32,9 @@ impl Step<Platform> for Old {
         if is_brought(&record) {
             let error = Error::input(format!("the machine of {:?} was brought, and there is no other", params.slug));
             return Err(StepError::Fatal(error.hint("set it up anew, then `stead down` and `stead up`")));
+        }
+        if let Some(workspace) = cx.store().read().await?.workspace(params.workspace).await? {
+            suspend::refuse(&workspace)?;
         }
         if params.lose_data {
             return Ok(serde_json::json!({"lost": true}));
