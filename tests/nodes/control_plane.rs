@@ -30,10 +30,15 @@ impl Program {
         if let Some(fault) = fault {
             command.env("STEAD_FAULT", fault);
         }
+        Self::of(&mut command)
+    }
+
+    /// As [`start`](Self::start), by a command of one's own.
+    pub(crate) fn of(command: &mut std::process::Command) -> (Self, Value) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("runs");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("read");
-        (Self(child), serde_json::from_str(&line).unwrap_or_else(|_| panic!("it is not ready: {arguments:?}")))
+        (Self(child), serde_json::from_str(&line).unwrap_or_else(|_| panic!("it is not ready: {command:?}")))
     }
 
     /// Tells it to stop, and waits until it has: it hands over, and sends what spans wait.

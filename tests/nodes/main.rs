@@ -11,6 +11,7 @@ mod crash;
 mod fleet;
 mod flows;
 mod guard;
+mod hosts;
 mod identity;
 mod images;
 mod import;

@@ -69,6 +69,17 @@ impl Server {
         server
     }
 
+    /// One that others reach over a network: at this address, from this subnet.
+    pub(crate) fn at(dir: &Path, address: &str, subnet: &str) -> Self {
+        use std::io::Write;
+        let server = Self::in_folder(dir.to_owned());
+        server.make();
+        let rules = File::options().append(true).open(server.dir.join("data/pg_hba.conf"));
+        writeln!(rules.expect("initdb wrote it"), "host all all {subnet} trust").expect("written");
+        server.start_with(&format!("-c fsync=off -c listen_addresses={address}"));
+        server
+    }
+
     fn in_folder(dir: PathBuf) -> Self {
         if !dir.exists() {
             std::fs::create_dir_all(&dir).expect("a folder");
