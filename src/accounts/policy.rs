@@ -18,6 +18,7 @@
 //! | `agent.manage` | operator | owner, admin | |
 //! | `agent.report` | operator | owner, admin | |
 //! | `node.read` | operator, support | | |
+//! | `node.sweep` | operator | | |
 //! | `node.rotate` | operator | owner, admin | |
 //! | `node.rebuild` | operator | owner | |
 //! | `workflow.read` | operator, support | owner, admin, member | |
@@ -71,6 +72,8 @@ pub enum Permission {
     AgentReport,
     /// See nodes.
     NodeRead,
+    /// Have hosts' machines compared with the record, and what has parted put right.
+    NodeSweep,
     /// Give a node another identity.
     NodeRotate,
     /// Replace a node by another one.
@@ -101,7 +104,7 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::FleetRead,
         Self::FleetChange,
         Self::WorkspaceRead,
@@ -118,6 +121,7 @@ impl Permission {
         Self::AgentManage,
         Self::AgentReport,
         Self::NodeRead,
+        Self::NodeSweep,
         Self::NodeRotate,
         Self::NodeRebuild,
         Self::WorkflowRead,
@@ -151,6 +155,7 @@ impl Permission {
             Self::AgentManage => "agent.manage",
             Self::AgentReport => "agent.report",
             Self::NodeRead => "node.read",
+            Self::NodeSweep => "node.sweep",
             Self::NodeRotate => "node.rotate",
             Self::NodeRebuild => "node.rebuild",
             Self::WorkflowRead => "workflow.read",
@@ -184,6 +189,7 @@ impl Permission {
             Self::AgentRead => (&[Operator, Support], &[Owner, Admin, Member]),
             Self::AgentManage | Self::AgentReport => (&[Operator], &[Owner, Admin]),
             Self::NodeRead => (&[Operator, Support], &[]),
+            Self::NodeSweep => (&[Operator], &[]),
             Self::NodeRotate => (&[Operator], &[Owner, Admin]),
             Self::NodeRebuild => (&[Operator], &[Owner]),
             Self::WorkflowRead => (&[Operator, Support], &[Owner, Admin, Member]),

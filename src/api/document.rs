@@ -5,7 +5,7 @@ use utoipa::openapi::{Components, OpenApi, SecurityRequirement};
 use utoipa::{Modify, OpenApi as _};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{App, accounts, agents, fleet, health, nodes, record, secrets, tokens, workflows, workspaces};
+use super::{App, accounts, agents, fleet, health, nodes, record, secrets, sweeps, tokens, workflows, workspaces};
 use crate::api::accounts::cookies::SESSION;
 
 #[derive(utoipa::OpenApi)]
@@ -49,6 +49,7 @@ pub(super) fn described() -> (axum::Router<App>, axum::Router<App>, OpenApi) {
         .merge(fleet::routes())
         .merge(workspaces::routes())
         .merge(nodes::routes())
+        .merge(sweeps::routes())
         .merge(agents::routes())
         .merge(secrets::routes())
         .merge(workflows::routes())

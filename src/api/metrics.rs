@@ -12,9 +12,11 @@ use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 
 use super::caller::Caller;
+use super::sweeps::findings;
 use super::{App, Problem};
 use crate::accounts::policy::Permission;
 use crate::store::{NodeState, StateCount, WorkspaceState};
+use crate::workflow::flows::sweep::Fault;
 use crate::{Result, telemetry};
 
 /// How long ago a worker may have said that it lives, in seconds.
@@ -71,6 +73,14 @@ async fn look(app: &App) -> Result<()> {
     let leases = reader.count_leases(now).await?;
     gauge!("stead_leases", "state" => "held").set(as_f64(leases.held));
     gauge!("stead_leases", "state" => "expired").set(as_f64(leases.expired));
+    let sweeps = reader.sweeps().await?;
+    let found: Vec<_> = sweeps.iter().map(findings).collect::<Result<Vec<_>>>()?.concat();
+    for fault in Fault::ALL {
+        let left = found.iter().filter(|finding| finding.fault == fault && !finding.mended).count();
+        gauge!("stead_orphans", "kind" => fault.as_str()).set(as_f64(i64::try_from(left).unwrap_or(i64::MAX)));
+    }
+    let oldest = sweeps.iter().map(|sweep| (now - sweep.swept_at).num_seconds().max(0)).max();
+    gauge!("stead_sweeps_oldest_seconds").set(as_f64(oldest.unwrap_or_default()));
     let workers = reader.workers().await?;
     let seen = workers.iter().filter(|worker| now - worker.seen_at < TimeDelta::seconds(SEEN));
     let (count, running) = seen.fold((0, 0), |(count, running), worker| (count + 1, running + worker.running));

@@ -27,6 +27,7 @@ mod routes;
 mod secrets;
 mod server;
 mod streams;
+pub mod sweeps;
 mod tokens;
 pub mod views;
 mod workflows;

@@ -13,7 +13,7 @@ use super::control::{Control, ControlArgs};
 use super::env::{Env, Held};
 use super::publish::publish_tiers;
 use super::work::stop_on_signals;
-use super::worker::worker;
+use super::worker::{sweeping, worker};
 use crate::accounts::TokenHash;
 use crate::api::{self, App, Origin, Settings};
 use crate::config::layers::Layers;
@@ -109,13 +109,13 @@ async fn serve(args: &Args, env: &Env, layers: Layers) -> Result<()> {
     let app = App::new(engine, platform, token, api);
     let worker = match control.store.is_shared() {
         true => None,
-        false => Some(worker(env, &control, stop.clone())?),
+        false => Some((worker(env, &control, stop.clone())?, sweeping(env, &control, stop.clone())?)),
     };
     env.printer.say(format_args!("Serving http://{address}; the operator's token is in {file}. Ctrl-C ends it."));
     env.printer.data(&serde_json::json!({"listen": address, "token_file": file}), "")?;
     let work = async {
-        match &worker {
-            Some(worker) => worker.run().await,
+        match worker {
+            Some((worker, sweeping)) => tokio::join!(worker.run(), sweeping).0,
             None => Ok(()),
         }
     };

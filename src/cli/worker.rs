@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -12,9 +13,10 @@ use super::serve::cannot_listen;
 use super::work::stop_on_signals;
 use crate::api;
 use crate::audit::Checkpoints;
+use crate::config::control as settings;
 use crate::config::layers::Layers;
 use crate::store::Ability;
-use crate::workflow::flows::{self, Platform};
+use crate::workflow::flows::{self, Platform, sweep};
 use crate::workflow::{Engine, Event, EventState, Worker};
 use crate::{Error, Result, telemetry};
 
@@ -71,6 +73,7 @@ async fn work(env: &Env, layers: Layers) -> Result<()> {
     };
     let control = env.control(layers).await?;
     let stop = stop_on_signals(env.printer, HANDING_OVER)?;
+    let sweeping = sweeping(env, &control, stop.clone())?;
     let worker = worker(env, &control, stop.clone())?;
     env.printer.say(format_args!("Working on the store {}. Ctrl-C hands over and ends.", control.store.place()));
     let host = control.layers.control.worker.host_name();
@@ -88,7 +91,7 @@ async fn work(env: &Env, layers: Layers) -> Result<()> {
         stop.cancel();
         worked
     };
-    let (worked, watched) = tokio::join!(work, figures);
+    let (worked, watched, ()) = tokio::join!(work, figures, sweeping);
     worked.and(watched)?;
     control.store.close().await;
     Ok(())
@@ -121,9 +124,33 @@ pub(super) fn worker(env: &Env, control: &Control, stop: CancellationToken) -> R
     let engine = engine.with_cancellation(stop).with_patience();
     #[cfg(debug_assertions)]
     let engine = engine.with_fault(env.config.fault.as_deref().map(str::parse).transpose()?);
-    let abilities = if settings.local.unwrap_or(env.config.root) { vec![Ability::Local] } else { Vec::new() };
+    let abilities = if makes_nodes(env, settings) { vec![Ability::Local] } else { Vec::new() };
     let concurrency = usize::try_from(settings.concurrency).unwrap_or(usize::MAX);
     Ok(Worker::new(engine, settings.host_name(), abilities, concurrency).with_checkpoints(checkpoints))
+}
+
+fn makes_nodes(env: &Env, settings: &settings::Worker) -> bool {
+    settings.local.unwrap_or(env.config.root)
+}
+
+/// Sweeps this host again and again, where it makes nodes and that is wanted.
+///
+/// # Errors
+/// Fails where the fleet's keys are not here.
+pub(super) fn sweeping(
+    env: &Env,
+    control: &Control,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()> + Send + 'static> {
+    let settings = &control.layers.control.worker;
+    let every = Duration::from_secs(60) * settings.sweep_minutes;
+    let is_wanted = makes_nodes(env, settings) && !every.is_zero();
+    let (platform, store) = (Arc::new(control.platform(env)?), control.store.clone());
+    Ok(async move {
+        if is_wanted {
+            sweep::rounds(platform, store, every, stop).await;
+        }
+    })
 }
 
 fn log(event: &Event) {

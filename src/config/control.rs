@@ -168,11 +168,13 @@ pub struct Worker {
     pub local: Option<bool>,
     /// Where `stead worker` gives its figures: an address of this machine's own, and a port. Without it, nowhere.
     pub metrics: Option<SocketAddr>,
+    /// After how many minutes the host's machines are compared with the record again; 0 means never.
+    pub sweep_minutes: u32,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { concurrency: 8, host: None, local: None, metrics: None }
+        Self { concurrency: 8, host: None, local: None, metrics: None, sweep_minutes: 60 }
     }
 }
 

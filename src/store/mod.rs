@@ -44,6 +44,7 @@ mod secret;
 mod source;
 mod sqlite;
 mod statements;
+mod sweep;
 mod text;
 mod together;
 mod token;
@@ -72,6 +73,7 @@ pub use statements::{
     AgentChannelPage, AgentPage, LeaseCount, Listed, PersonPage, StateCount, Turn, WorkflowCount, WorkflowPage,
     WorkspacePage,
 };
+pub use sweep::SweepRecord;
 pub use token::{Role, TokenRecord};
 pub use tx::Tx;
 pub use workflow::{Ability, Claimant, Placement, StepRecord, StepState, WorkerRecord, WorkflowRecord, WorkflowState};

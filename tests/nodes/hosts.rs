@@ -4,13 +4,13 @@
 //! bridge where the database listens. Its nodes' bridge is in there with it.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 
 use crate::control_plane::{Api, Program};
-use crate::fleet::TestFleet;
+use crate::fleet::{TestFleet, text};
 use crate::postgres::{Database, Server};
 
 /// Becomes a host: `sh -c HOST sh NAME FOLDER COMMAND…`. What `/sys` tells of interfaces is that of the namespace in which it was
@@ -33,7 +33,7 @@ struct Network {
     number: u8,
     fleet: String,
     // After the hosts, whose workers it serves.
-    _database: Database,
+    database: Database,
     dir: tempfile::TempDir,
 }
 
@@ -51,7 +51,7 @@ impl Network {
         let server = Server::at(&dir.path().join("postgres"), &address, &subnet);
         let number = u8::try_from(number).expect("small");
         let fleet = fleet.id.trim_start_matches("fl_").to_owned();
-        Self { hosts: Vec::new(), bridge, number, fleet, _database: Database::in_own(server), dir }
+        Self { hosts: Vec::new(), bridge, number, fleet, database: Database::in_own(server), dir }
     }
 
     fn url(&self) -> String {
@@ -177,6 +177,19 @@ fn node_flows_run_on_the_host_that_the_node_lies_on() {
     network.add("south", &fleet);
     let mut workers: Vec<Program> = network.hosts.iter().map(|host| host.worker(&url, None)).collect();
 
+    // Whoever is to have nodes looks for orphans by itself, from the beginning.
+    let swept = || {
+        let sweeps = api.ask("GET /v1/sweeps", &Value::Null).1["items"].clone();
+        let hosts =
+            sweeps.as_array().expect("a list").iter().map(|sweep| sweep["host"].as_str().expect("one").to_owned());
+        hosts.collect::<Vec<_>>()
+    };
+    let begun = Instant::now();
+    while swept() != ["north", "south"] {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", swept());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
     // Each host takes one on, being busy with it when the other one comes.
     let begun = ["alpha", "beta"].map(|slug| {
         let (status, begun) = api.ask("POST /v1/workspaces", &json!({"slug": slug, "tier": "starter"}));
@@ -226,8 +239,32 @@ fn node_flows_run_on_the_host_that_the_node_lies_on() {
     let node = first.node["id"].as_str().expect("an id");
     assert!(fleet.inside(node, "test -e /etc/credstore.encrypted/SECOND_KEY").0);
 
+    // Machines and record part: it is told by whoever is on that host, and put right there.
+    let mark = second.node["mark"].as_str().expect("one");
+    network.database.meddle(&format!("UPDATE nodes SET state = 'gone' WHERE mark = '{mark}'"));
+    let home = tempfile::tempdir().expect("a folder");
+    let stead = |arguments: &[&str]| {
+        let output = fleet.command(arguments).env("XDG_CONFIG_HOME", home.path()).output().expect("runs");
+        (output.status.code().expect("it ended"), text(&output))
+    };
+    let server = format!("http://{}", ready["listen"].as_str().expect("an address"));
+    let (_, said) = stead(&["login", &server, "--token-file", ready["token_file"].as_str().expect("a file")]);
+    let (status, begun) = api.ask("POST /v1/sweeps", &json!({}));
+    assert_eq!((status, begun["workflows"].as_array().map(Vec::len)), (202, Some(2)), "{begun} {said}");
+    for workflow in begun["workflows"].as_array().expect("a list") {
+        api.succeeds(&json!({ "workflow": workflow }));
+    }
+    let (code, said) = stead(&["node", "sweep"]);
+    assert!(code == 3 && said.contains("machine of a node that is gone"), "{code} {said}");
+    assert!(said.contains("as the record says") && said.contains("0 min ago"), "{said}");
+    assert_eq!(network.host(&second.host).nodes(), [mark], "it was only looked");
+    let (code, said) = stead(&["node", "sweep", "--fix"]);
+    assert!(code == 0 && said.contains("mended"), "{code} {said}");
+    assert_eq!(network.host(&second.host).nodes(), Vec::<String>::new());
+    assert_eq!(network.host(&first.host).nodes().len(), 1, "nothing else was touched");
+
     for made in &made {
-        made.ask(&api, "DELETE ", Value::Null);
+        api.ask(&format!("DELETE /v1/workspaces/{}", made.id), &Value::Null);
         api.until(&made.id, "gone");
     }
     for host in &network.hosts {

@@ -101,7 +101,7 @@ pub(super) async fn begun(tx: &mut Tx, workspace: Workspace, workflow: WorkflowI
     Ok(Created::new(StatusCode::ACCEPTED, &begun)?.at(location))
 }
 
-pub(super) fn to_value(params: &impl Serialize) -> Result<serde_json::Value> {
+pub(in crate::api) fn to_value(params: &impl Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))
 }
 

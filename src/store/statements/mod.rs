@@ -122,6 +122,7 @@ mod revision;
 mod secret;
 mod session;
 mod setting;
+mod sweep;
 mod token;
 mod turn;
 mod worker;

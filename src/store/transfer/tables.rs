@@ -22,10 +22,11 @@ pub(super) struct Table {
 
 use Holds::{Flag, Id, Json, Number, Text, Time};
 
-/// Tables that say who does what just now, which says nothing elsewhere; and who is signed in: what a backup brings back, its
+/// Tables that say who does what just now, or what a host was found to hold, which says nothing elsewhere; and who is signed in: what a backup brings back, its
 /// reader could have ended long ago.
 #[cfg(test)]
-pub(super) const LEFT_BEHIND: [&str; 6] = ["idempotency", "leases", "logins", "sessions", "sign_ins", "workers"];
+pub(super) const LEFT_BEHIND: [&str; 7] =
+    ["idempotency", "leases", "logins", "sessions", "sign_ins", "sweeps", "workers"];
 
 /// Which setting is not carried over: PostgreSQL has a sequence for it.
 pub(super) const FENCE: &str = "fence";

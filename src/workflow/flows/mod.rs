@@ -95,6 +95,7 @@ pub fn registry() -> Registry<Platform> {
         rebuild::flow(),
         suspend::flow(),
         resume::flow(),
+        sweep::flow(),
     ];
     flows.into_iter().fold(Registry::default(), Registry::with)
 }

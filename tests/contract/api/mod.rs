@@ -14,6 +14,7 @@ mod reports;
 mod schemathesis;
 mod secrets;
 mod suspend;
+mod sweeps;
 mod tokens;
 mod workflows;
 mod workspaces;

@@ -4,9 +4,15 @@
 //! destroyed where the record says that its node is gone. One that the record has never heard of may be a customer's whose record
 //! was lost with a restored backup: it is destroyed only by who asks for just that.
 
+mod flow;
+mod rounds;
+
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+pub use self::flow::{KIND, Params, flow, subject};
+pub use self::rounds::rounds;
 
 use super::Platform;
 use crate::Result;
@@ -19,7 +25,7 @@ use crate::store::{Listed, Node, NodeRole, NodeState, Store, WorkspaceState};
 const KINDS: [ProviderKind; 1] = [ProviderKind::Local];
 
 /// What is not as the record says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The machine is there, and its node is gone by the record.
@@ -30,8 +36,22 @@ pub enum Fault {
     Lost,
 }
 
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::LeftOver, Self::Unknown, Self::Lost];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LeftOver => "left_over",
+            Self::Unknown => "unknown",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Something that was found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What is wrong.
     pub fault: Fault,
@@ -48,7 +68,7 @@ pub struct Finding {
 }
 
 /// What is to be put right.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mend {
     /// Machines whose node is gone are destroyed; nodes whose machine is gone are written down as degraded.
     pub known: bool,
@@ -114,6 +134,28 @@ pub async fn sweep(platform: &Platform, store: &Store, mend: Mend, actor: &str) 
     }
     found.sort_by_key(|finding| finding.node);
     Ok(found)
+}
+
+/// Writes down what was found on this host, for those who ask elsewhere.
+///
+/// # Errors
+/// Fails where the store does.
+pub async fn record(platform: &Platform, store: &Store, found: &[Finding]) -> Result<()> {
+    let mut by_kind = Vec::new();
+    for kind in KINDS.map(|kind| kind.to_string()) {
+        let findings: Vec<&Finding> = found.iter().filter(|finding| finding.provider == kind).collect();
+        by_kind.push((serde_json::json!(findings), kind));
+    }
+    let host = platform.host.clone();
+    let write = store.write(move |tx| {
+        Box::pin(async move {
+            for (findings, kind) in by_kind {
+                tx.put_sweep(&host, &kind, &findings).await?;
+            }
+            Ok(())
+        })
+    });
+    write.await
 }
 
 /// Whether a node's machine would be found here if it were there.
