@@ -104,7 +104,7 @@ use Role::{Admin, Billing, Member, Operator, Owner, Support};
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::FleetRead,
         Self::FleetChange,
         Self::WorkspaceRead,

@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 use crate::clock::Timestamp;
 use crate::id::{AuditId, Mark, NodeId, RevisionId, TokenId, WorkflowId, WorkspaceId};
 use crate::store::{
-    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, Suspension, TokenRecord, WorkflowRecord, WorkflowState,
-    Workspace,
+    AuditRow, Node, Revision, SecretRecord, SecretState, StepRecord, Suspension, TokenRecord, WorkflowRecord,
+    WorkflowState, Workspace,
 };
 use crate::wire::plan::Summary;
 use crate::workflow::flows::playbooks::Output;

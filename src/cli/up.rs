@@ -125,14 +125,18 @@ async fn awake(env: &Env, held: &Held, slugs: Vec<String>) -> Result<Vec<String>
     for slug in slugs {
         let workspace = reader.workspace_by_slug(&slug).await?;
         match workspace.filter(|workspace| workspace.state == WorkspaceState::Suspended) {
-            Some(workspace) => env.printer.say(format_args!(
-                "{slug} is suspended{}. It is left as it is; `stead workspace resume {slug}` starts it.",
-                suspend::because(&workspace)
-            )),
+            Some(workspace) => tell_suspended(env, &slug, &suspend::because(&workspace)),
             None => awake.push(slug),
         }
     }
     Ok(awake)
+}
+
+/// Says that a workspace is left out.
+pub(super) fn tell_suspended(env: &Env, slug: &str, because: &str) {
+    env.printer.say(format_args!(
+        "{slug} is suspended{because}. It is left as it is; `stead workspace resume {slug}` starts it."
+    ));
 }
 
 /// Those of the workspaces that have no node yet, and whose machine is not brought.

@@ -57,6 +57,10 @@ impl Provider for Watched {
         self.call("start", self.inner.start(mark)).await
     }
 
+    async fn stop(&self, mark: &Mark) -> Result<()> {
+        self.call("stop", self.inner.stop(mark)).await
+    }
+
     async fn destroy(&self, mark: &Mark) -> Result<()> {
         self.call("destroy", self.inner.destroy(mark)).await
     }

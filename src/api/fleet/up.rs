@@ -18,7 +18,7 @@ use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::fleet::ProviderKind;
 use crate::id::{RevisionId, WorkflowId};
 use crate::store::{Tx, Workspace, WorkspaceState};
-use crate::workflow::flows::{Desired, Params, converge, deprovision, provision, publish};
+use crate::workflow::flows::{Desired, Params, converge, deprovision, provision, publish, suspend};
 use crate::{Error, Result};
 
 /// The most workspaces that are named in one request.
@@ -62,7 +62,7 @@ pub(super) struct Brought {
     request_body = Up,
     responses(
         (status = 202, body = Begun),
-        (status = 409, description = "A workspace is being ended", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "A workspace is suspended, or being ended", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The revision does not declare a workspace, or this version cannot make its node", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
@@ -111,6 +111,7 @@ async fn bring(
     let tier = &desired.workspace(slug)?.1.name;
     let entry = |action: &str, target: String| caller.entry(action, target);
     let workspace = publish::reconcile(tx, slug, tier, revision, &entry).await?;
+    suspend::refuse(&workspace)?;
     let subject = workspace.id.to_string();
     if workspace.state == WorkspaceState::Deprovisioning && is_ended(tx, &subject).await? {
         return Err(Error::conflict(format!("the workspace {slug:?} is being ended"))

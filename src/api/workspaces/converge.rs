@@ -20,7 +20,7 @@ use crate::fleet::ProviderKind;
 use crate::id::{RevisionId, WorkflowId, WorkspaceId};
 use crate::store::{ManagedBy, Tx, Workspace};
 use crate::workflow::flows::converge::Given;
-use crate::workflow::flows::{Choice, Desired, Params, check, converge as flow, publish, rebuild};
+use crate::workflow::flows::{Choice, Desired, Params, check, converge as flow, publish, rebuild, suspend};
 use crate::{Error, Result};
 
 /// What is applied to a node, and how.
@@ -91,7 +91,7 @@ impl Converge {
     request_body = Converge,
     responses(
         (status = 202, body = Begun, headers(("Location" = String))),
-        (status = 409, description = "There is no node, or it is being replaced", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is no node, or it is suspended, or being replaced", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("fleet.change"))),
@@ -139,6 +139,7 @@ async fn enqueue(
 ) -> Result<(Workspace, WorkflowId)> {
     let none = || Error::conflict("there is no node to converge");
     let mut workspace = tx.workspace(id).await?.ok_or_else(none)?;
+    suspend::refuse(&workspace)?;
     let node = tx.node_of(id).await?.ok_or_else(none)?;
     let subject = id.to_string();
     if tx.live_workflow(rebuild::KIND, &subject).await?.is_some() {

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{known, publish};
+use super::{known, publish, suspended};
 use crate::api::views::{ConvergedView, WorkflowView};
-use crate::cli::converge::{Args, report, targets, work_off};
+use crate::cli::converge::{Args, Target, report, targets, work_off};
 use crate::cli::env::Env;
 use crate::cli::follow::{Begun, follow};
 use crate::cli::mistakes;
@@ -40,8 +40,14 @@ pub(in crate::cli) async fn converge(env: &Env, client: &Client, args: &Args, ch
     }
     let place = env.place()?;
     let known = known(client).await?;
-    let id_of = |slug: &str| known.get(slug).filter(|found| found.node.is_some()).map(|found| found.id);
-    let nodes: Vec<(String, WorkspaceId)> = targets(args, env, &place, async |slug| Ok(id_of(slug))).await?;
+    let target = |slug: &str| match known.get(slug) {
+        Some(found) if found.node.is_some() => match suspended(found) {
+            Some((_, refusal)) => Target::Suspended(refusal),
+            None => Target::Node(found.id),
+        },
+        _ => Target::None,
+    };
+    let nodes: Vec<(String, WorkspaceId)> = targets(args, env, &place, async |slug| Ok(target(slug))).await?;
     let slugs: Vec<String> = nodes.iter().map(|(slug, _)| slug.clone()).collect();
     mistakes::look(&env.printer, &place.desired, &slugs, choice, [])?;
     let revision = publish::publish(env, client, &place).await?.id;

@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{give, known, publish, side_by_side};
+use super::{give, known, publish, side_by_side, suspended};
 use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::cli::env::Env;
 use crate::cli::follow::follow;
 use crate::cli::outdated::Declared;
 use crate::cli::plane::Plane;
-use crate::cli::up::{Up, check_files, images_to_build, none_declared, summary, tell_outdated};
+use crate::cli::up::{Up, check_files, images_to_build, none_declared, summary, tell_outdated, tell_suspended};
 use crate::cli::work::conclude;
 use crate::cli::{image, missing};
 use crate::client::Client;
@@ -39,11 +39,21 @@ struct Brought {
 /// Brings the workspaces up, and waits until each is healthy.
 pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], begun: Instant) -> Result<()> {
     let mut place = env.place()?;
-    let slugs = place.select(names)?;
+    let mut slugs = place.select(names)?;
     if slugs.is_empty() {
         return Err(none_declared());
     }
     let known = known(client).await?;
+    slugs.retain(|slug| match known.get(slug).and_then(suspended) {
+        Some((because, _)) => {
+            tell_suspended(env, slug, &because);
+            false
+        }
+        None => true,
+    });
+    if slugs.is_empty() {
+        return env.printer.data(&Vec::<Up>::new(), "");
+    }
     let has_node = |slug: &String| known.get(slug).is_some_and(|workspace| workspace.node.is_some());
     let is_made = |slug: &String| place.desired.fleet.workspace(slug).is_some_and(|found| found.machine.is_none());
     let bare: Vec<String> = slugs.iter().filter(|slug| !has_node(slug) && is_made(slug)).cloned().collect();

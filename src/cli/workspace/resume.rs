@@ -73,7 +73,7 @@ async fn prepare(env: &Env, held: &Held, workspace: Workspace) -> Result<(Worksp
         return Ok((workspace, latest));
     }
     let slugs = held.place.select(std::slice::from_ref(&workspace.slug))?;
-    up::check_files(env, held, &slugs)?;
+    up::check_files(env, &held.place, &slugs)?;
     up::check_secrets(held, &slugs).await?;
     let revision = publish(env, held).await?.id;
     let reconciled = reconcile(env, held, &slugs, revision).await?.pop();

@@ -86,16 +86,26 @@ pub fn refuse(workspace: &Workspace) -> Result<()> {
     if workspace.state != WorkspaceState::Suspended {
         return Ok(());
     }
-    let error = Error::conflict(format!("the workspace {:?} is suspended{}", workspace.slug, because(workspace)));
-    Err(match workspace.suspension.as_ref().map(|suspension| suspension.by) {
-        Some(Suspender::Customer) => error.hint(format!("`stead workspace resume {}` comes first", workspace.slug)),
-        _ => error.hint(format!("an operator resumes it first: `stead workspace resume {}`", workspace.slug)),
-    })
+    let by = workspace.suspension.as_ref().map(|suspension| suspension.by);
+    Err(refusal(&workspace.slug, by == Some(Suspender::Customer), &because(workspace)))
+}
+
+/// Why what needs a node that runs is refused; `because` is what [`because`] gives.
+pub fn refusal(slug: &str, by_customer: bool, because: &str) -> Error {
+    let error = Error::conflict(format!("the workspace {slug:?} is suspended{because}"));
+    match by_customer {
+        true => error.hint(format!("`stead workspace resume {slug}` comes first")),
+        false => error.hint(format!("an operator resumes it first: `stead workspace resume {slug}`")),
+    }
 }
 
 /// The reason of a workspace's suspension, to be put behind that it is suspended.
 pub fn because(workspace: &Workspace) -> String {
-    let reason = workspace.suspension.as_ref().and_then(|suspension| suspension.reason.as_deref());
+    because_of(workspace.suspension.as_ref().and_then(|suspension| suspension.reason.as_deref()))
+}
+
+/// As [`because`], of a reason.
+pub fn because_of(reason: Option<&str>) -> String {
     reason.map(|reason| format!(": {reason}")).unwrap_or_default()
 }
 
