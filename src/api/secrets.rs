@@ -16,7 +16,7 @@ use super::page::Page;
 use super::views::{SecretView, WorkflowView};
 use super::workspaces::{missing, sealable, serving};
 use super::{App, Problem};
-use crate::accounts::policy::Permission;
+use crate::accounts::policy::{self, Decision, Permission};
 use crate::fleet::ProviderKind;
 use crate::fleet::name::check_secret;
 use crate::id::WorkspaceId;
@@ -100,9 +100,13 @@ async fn put(
     };
     let value = Secret::new(body.json::<SecretValue>().map_err(malformed)?.value.into_bytes());
     let (engine, platform) = (app.engine().clone(), app.platform().clone());
+    let is_operators = policy::decide(&caller.principal, Permission::FleetChange, None) == Decision::Allowed;
     let begun = app.store().write(move |tx| {
         Box::pin(async move {
             let (workspace, node) = holder(tx, id).await?;
+            if workspace.managed_by == ManagedBy::Files && !is_operators {
+                return Err(declared(&workspace));
+            }
             let recipient = node.recipient.as_deref().ok_or_else(no_node)?;
             let before = tx.secret(id, &name).await?;
             let version = before.as_ref().map_or(1, |before| before.version + 1);
@@ -159,8 +163,7 @@ async fn remove(
         Box::pin(async move {
             let (workspace, node) = holder(tx, id).await?;
             if workspace.managed_by == ManagedBy::Files {
-                return Err(Error::conflict("the fleet's files declare this workspace, and its secrets")
-                    .hint("take the secret out of the files, and bring the workspace up"));
+                return Err(declared(&workspace));
             }
             let found = tx.secret(id, &name).await?.filter(|secret| !secret.is_removed());
             let Some(mut secret) = found else {
@@ -196,6 +199,13 @@ async fn holder(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     let waits = workspace.managed_by == ManagedBy::Files && workspace.state == WorkspaceState::Provisioning;
     let node = if waits { sealable(tx, &workspace).await? } else { serving(tx, &workspace).await? };
     Ok((workspace, node.ok_or_else(no_node)?))
+}
+
+fn declared(workspace: &Workspace) -> Error {
+    Error::conflict("the fleet's files declare this workspace, and its secrets").hint(format!(
+        "an operator gives the value: `stead secret set {} NAME`; a secret goes by being taken out of the files",
+        workspace.slug
+    ))
 }
 
 fn no_node() -> Error {

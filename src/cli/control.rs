@@ -1,6 +1,7 @@
 //! What `serve`, `worker`, `migrate`, `backup` and their like start from: the control plane's settings, its store, its keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 
@@ -83,6 +84,9 @@ pub(super) fn database(layers: &Layers) -> Result<PgConnectOptions> {
     })
 }
 
+/// How long nothing was written to what a program that was killed has left of a blob: no upload may take longer.
+const UNUSED: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Where the audit log's checkpoints lie unless they are to lie elsewhere, within `.stead`.
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 
@@ -110,6 +114,7 @@ impl Env {
             return Ok(Control { layers, home, store, fleet });
         };
         let store = Store::connect(options, &home.join(".stead"), clock).await?;
+        store.blobs().sweep(UNUSED)?;
         let fleet = store.read().await?.fleet().await?.ok_or_else(|| {
             Error::failed(format!("the store {} holds no fleet yet", store.place()))
                 .hint("`stead store import`, in a fleet's folder, takes that fleet over into it")

@@ -1,6 +1,7 @@
 //! What the fleet's files declare, published: as a revision, and in the workspaces' records.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::env::{Env, Held};
 use super::image;
@@ -16,7 +17,7 @@ pub(super) async fn publish(env: &Env, held: &Held) -> Result<Revision> {
     let files = &held.place.desired.files;
     // Beside workers, what lies aside may be on its way.
     if !held.store.is_shared() {
-        held.store.blobs().sweep()?;
+        held.store.blobs().sweep(Duration::ZERO)?;
     }
     let (kept, digest, actor) = (flows::publish::keep(&held.store, files).await?, files.digest(), env.actor());
     let published = held.store.write(move |tx| {

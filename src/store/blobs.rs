@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -235,14 +236,20 @@ impl Blobs {
         kept.await.map_err(|error| Error::failed("writing a blob").because(error))?
     }
 
-    /// Removes what a keeper that was killed has left aside. For whoever has the fleet to themselves.
+    /// Removes what keepers that were killed have left aside, where it was not written to for so long: for whoever has the fleet
+    /// to themselves, no time at all.
     ///
     /// # Errors
     /// Fails where the folder cannot be written.
-    pub fn sweep(&self) -> Result<()> {
+    pub fn sweep(&self, unused: Duration) -> Result<()> {
         for entry in fs_err::read_dir(&self.dir)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            if !entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                continue;
+            }
+            // Another may have removed it, or given it its name.
+            let Ok(written) = entry.metadata().and_then(|found| found.modified()) else { continue };
+            if written.elapsed().unwrap_or_default() >= unused {
                 fs_err::remove_file(entry.path())?;
             }
         }
@@ -389,7 +396,9 @@ mod tests {
         let left = dir.path().join(".aside.killed");
         std::fs::write(&left, "half").unwrap();
         assert_eq!(blobs.list().await.unwrap(), [key]);
-        blobs.sweep().unwrap();
+        blobs.sweep(Duration::from_secs(60)).unwrap();
+        assert!(left.exists(), "it may be on its way");
+        blobs.sweep(Duration::ZERO).unwrap();
         assert!(!left.exists());
         assert!("../../etc/passwd".parse::<BlobKey>().is_err());
     }

@@ -4,8 +4,19 @@ use super::engine::note;
 use super::{Engine, lease};
 use crate::audit::Entry;
 use crate::id::WorkflowId;
-use crate::store::{Placement, StepState, WorkflowRecord, WorkflowState};
+use crate::store::{Placement, StepState, Tx, WorkflowRecord, WorkflowState};
 use crate::{Error, Result};
+
+/// What is done about a workflow that nobody works on.
+#[derive(Debug, Clone, Copy)]
+pub enum Mend<'a> {
+    /// What it has done is taken back by its next run, for this reason.
+    TurnBack(&'a str),
+    /// It ends, for this reason, and nothing is taken back.
+    Close(&'a str),
+    /// It is given up.
+    Abandon,
+}
 
 impl<C: Send + Sync + 'static> Engine<C> {
     /// Makes a parked or failed workflow ready to run again. A parked one goes on in the direction in which it was going;
@@ -70,14 +81,18 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// As [`Engine::turn_back`].
     pub async fn close(&self, id: WorkflowId, reason: &str) -> Result<()> {
         let mut workflow = self.unended(id).await?;
+        note(&mut workflow, Some(&Error::failed(reason)));
+        self.settle(workflow, WorkflowState::Failed, "workflow.close").await
+    }
+
+    /// Ends a workflow that nobody works on.
+    async fn settle(&self, mut workflow: WorkflowRecord, state: WorkflowState, action: &'static str) -> Result<()> {
         let now = self.inner.store.read().await?.shared_now().await?;
         if !lease::is_free(&workflow, now) {
-            return Err(busy(id));
+            return Err(busy(workflow.id));
         }
-        note(&mut workflow, Some(&Error::failed(reason)));
-        (workflow.holder, workflow.lease_until) = (None, None);
-        workflow.ended_at = Some(self.inner.store.clock().now());
-        self.unpark(workflow, WorkflowState::Failed, "workflow.close").await
+        (workflow.holder, workflow.lease_until, workflow.ended_at) = (None, None, Some(now));
+        self.unpark(workflow, state, action).await
     }
 
     async fn unended(&self, id: WorkflowId) -> Result<WorkflowRecord> {
@@ -97,13 +112,36 @@ impl<C: Send + Sync + 'static> Engine<C> {
     /// # Errors
     /// Fails where there is no such workflow, it has ended, or another program runs it.
     pub async fn abandon(&self, id: WorkflowId) -> Result<()> {
-        let mut workflow = self.unended(id).await?;
-        let now = self.inner.store.read().await?.shared_now().await?;
-        if !lease::is_free(&workflow, now) {
-            return Err(busy(id));
+        let workflow = self.unended(id).await?;
+        self.settle(workflow, WorkflowState::Failed, "workflow.abandon").await
+    }
+
+    /// As [`Engine::turn_back`], [`Engine::close`] or [`Engine::abandon`], in a transaction of the caller's, which has read the
+    /// workflow. Says whether it was done: not where another program runs it, or has just ended it.
+    ///
+    /// # Errors
+    /// Fails where the store does.
+    pub async fn mend_in(&self, tx: &mut Tx, mut workflow: WorkflowRecord, how: Mend<'_>) -> Result<bool> {
+        let now = tx.shared_now().await?;
+        let has_ended = matches!(workflow.state, WorkflowState::Succeeded | WorkflowState::Failed);
+        if has_ended || !lease::is_free(&workflow, now) {
+            return Ok(false);
         }
-        (workflow.holder, workflow.lease_until, workflow.ended_at) = (None, None, Some(now));
-        self.unpark(workflow, WorkflowState::Failed, "workflow.abandon").await
+        let (state, action) = match how {
+            Mend::TurnBack(reason) => {
+                note(&mut workflow, Some(&Error::failed(reason)));
+                (WorkflowState::Unwinding, "workflow.turn_back")
+            }
+            Mend::Close(reason) => {
+                note(&mut workflow, Some(&Error::failed(reason)));
+                (WorkflowState::Failed, "workflow.close")
+            }
+            Mend::Abandon => (WorkflowState::Failed, "workflow.abandon"),
+        };
+        (workflow.holder, workflow.lease_until) = (None, None);
+        workflow.ended_at = Some(now);
+        self.unpark_in(tx, workflow, state, action).await?;
+        Ok(true)
     }
 
     async fn record(&self, id: WorkflowId) -> Result<WorkflowRecord> {
@@ -111,22 +149,31 @@ impl<C: Send + Sync + 'static> Engine<C> {
         found.ok_or_else(|| Error::input(format!("there is no workflow {id}")).hint("`stead workflow list` lists them"))
     }
 
-    async fn unpark(&self, mut workflow: WorkflowRecord, state: WorkflowState, action: &'static str) -> Result<()> {
-        let actor = self.settings.actor.clone();
-        let write = self.inner.store.write(move |tx| {
-            Box::pin(async move {
-                workflow.state = state;
-                if !state.is_over() {
-                    workflow.ended_at = None;
-                }
-                if !tx.update_workflow(&workflow).await? {
-                    return Err(busy(workflow.id));
-                }
-                let entry = Entry::new(actor, action, &workflow.subject).request(workflow.id.to_string());
-                entry.detail("kind", workflow.kind).append(tx).await
-            })
-        });
+    async fn unpark(&self, workflow: WorkflowRecord, state: WorkflowState, action: &'static str) -> Result<()> {
+        let engine = self.clone();
+        let write = self
+            .inner
+            .store
+            .write(move |tx| Box::pin(async move { engine.unpark_in(tx, workflow, state, action).await }));
         write.await
+    }
+
+    async fn unpark_in(
+        &self,
+        tx: &mut Tx,
+        mut workflow: WorkflowRecord,
+        state: WorkflowState,
+        action: &'static str,
+    ) -> Result<()> {
+        workflow.state = state;
+        if !state.is_over() {
+            workflow.ended_at = None;
+        }
+        if !tx.update_workflow(&workflow).await? {
+            return Err(busy(workflow.id));
+        }
+        let entry = Entry::new(self.settings.actor.clone(), action, &workflow.subject);
+        entry.request(workflow.id.to_string()).detail("kind", workflow.kind).append(tx).await
     }
 }
 

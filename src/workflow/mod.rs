@@ -32,5 +32,6 @@ pub use event::{Event, EventState, NoObserver, Observer};
 #[cfg(debug_assertions)]
 pub use fault::{Fault, FaultPoint};
 pub use flow::{Flow, Registry};
+pub use mend::Mend;
 pub use step::{OrRetry, Retry, Step, StepCx, StepError};
 pub use worker::Worker;

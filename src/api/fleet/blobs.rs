@@ -71,7 +71,7 @@ pub(super) async fn show(
     params(("hash" = String, Path, description = "The SHA-256 of the bytes, in hexadecimal")),
     request_body(content = String, content_type = "application/octet-stream", description = "The bytes, 16 GiB at most"),
     responses(
-        (status = 204, description = "They are kept"),
+        (status = 204, description = "They are kept; where they were already, what is sent is not looked at"),
         (status = 422, description = "They have another hash", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),

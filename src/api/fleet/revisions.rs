@@ -17,6 +17,7 @@ use crate::api::once::{Created, once};
 use crate::api::page::Page;
 use crate::api::views::RevisionView;
 use crate::fleet::FileSet;
+use crate::fleet::files::MAX_BYTES;
 use crate::id::FleetId;
 use crate::store::{BlobKey, Blobs};
 use crate::workflow::flows::{self, Desired};
@@ -99,6 +100,10 @@ async fn look(blobs: &Blobs, archive: &BlobKey, fleet: &FleetId) -> Result<Strin
                 .hint(format!("put it first: PUT /v1/blobs/{key}"))),
         };
     kept(blobs.exists(archive).await?, "the archive", archive)?;
+    // What an archive may hold, paths and lengths included; a blob may be much larger, and memory is not.
+    if fs_err::metadata(blobs.local(archive).await?)?.len() > 2 * MAX_BYTES {
+        return Err(Error::input("an archive of a fleet's files is not as large as that"));
+    }
     let (bytes, place) = (blobs.get(archive).await?, blobs.clone());
     let read = move || {
         let lies = |hash: &str| hash.parse().map(|key| place.file(&key)).unwrap_or_default();

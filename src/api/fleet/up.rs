@@ -120,7 +120,14 @@ async fn bring(
     let node = tx.node_of(workspace.id).await?;
     let place = placement(node.as_ref(), kind);
     let unfinished = tx.live_workflow(provision::KIND, &subject).await?;
-    let goes = tx.live_workflow(deprovision::KIND, &subject).await?.is_some();
+    let going = tx.live_workflow(deprovision::KIND, &subject).await?;
+    if let (Some(made), Some(going)) = (&unfinished, &going)
+        && made.id < going.id
+    {
+        return Err(Error::conflict(format!("the node of {slug:?} is being taken down, and is not made yet"))
+            .hint("bring it up again when that is over: `stead workflow list` shows it"));
+    }
+    let goes = going.is_some();
     let params = params(&workspace, caller)?;
     let mut workflows = Vec::new();
     if node.is_none() || unfinished.is_some() || goes {

@@ -56,7 +56,14 @@ pub(super) async fn delete(
             // One that is taken out of the files is destroyed by nothing else once the store is shared.
             if workspace.managed_by == ManagedBy::Files && declared.fleet.workspace(&workspace.slug).is_some() {
                 return Err(Error::conflict("the fleet's files declare this workspace")
-                    .hint("take it out of the files and publish them; or, with the embedded store, `stead down` it"));
+                    .hint("take it out of the files and publish them; `stead down` takes its node alone"));
+            }
+            // What takes the node down now leaves the workspace, and would be taken for what ends it.
+            let live = tx.live_workflow(deprovision::KIND, &id.to_string()).await?;
+            if live.is_some_and(|live| !live.params["ends"].as_bool().unwrap_or_default()) {
+                return Err(
+                    Error::conflict("the workspace's node is being taken down").hint("end it when that is over")
+                );
             }
             let node = tx.node_of(id).await?;
             let params = Params { ends: true, ..Params::of(&workspace, caller.actor()) };

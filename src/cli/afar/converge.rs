@@ -2,17 +2,18 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
-use super::{known, publish, suspended};
+use super::{give, known, publish, suspended};
 use crate::api::views::{ConvergedView, WorkflowView};
 use crate::cli::converge::{Args, Target, report, targets, work_off};
 use crate::cli::env::Env;
 use crate::cli::follow::{Begun, follow};
 use crate::cli::mistakes;
 use crate::cli::progress::Progress;
-use crate::cli::work::{STOPPING, stop_on_signals};
 use crate::client::Client;
 use crate::id::{RevisionId, WorkspaceId};
+use crate::secrets::vault::Vault;
 use crate::wire::plan::Summary;
 use crate::workflow::flows::Choice;
 use crate::workflow::flows::playbooks::Output;
@@ -61,8 +62,14 @@ pub(in crate::cli) async fn converge(env: &Env, client: &Client, args: &Args, ch
         confirm_within: choice.confirm_within,
         revision,
     };
-    let (progress, stop) =
-        (Progress::new(env.printer, env.global.no_progress), stop_on_signals(env.printer, STOPPING)?);
+    let (progress, stop) = (Progress::new(env.printer, env.global.no_progress), CancellationToken::new());
+    // Whoever watches says that the work goes on; nothing more is begun.
+    let interrupted = stop.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
     let job = |slug: String| {
         let id = nodes.iter().find(|(name, _)| *name == slug).map(|(_, id)| *id);
         let asked = &asked;
@@ -71,7 +78,11 @@ pub(in crate::cli) async fn converge(env: &Env, client: &Client, args: &Args, ch
             one(env, client, &slug, id, asked).await
         }
     };
-    let rows = work_off(args, &progress, &slugs, &stop, job).await;
+    let vault = Vault::open(&place.dir)?;
+    let rows = tokio::select! {
+        rows = work_off(args, &progress, &slugs, &stop, job) => rows,
+        failed = give::give(client, &place, &vault, &slugs), if !args.check => match failed? {},
+    };
     report(env, &progress, rows, args.check)
 }
 

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use super::{known, side_by_side};
+use crate::api::views::WorkspaceView;
 use crate::cli::down::{Args, confirm, nothing, told};
 use crate::cli::env::Env;
 use crate::cli::follow::{Begun, follow};
 use crate::cli::work::conclude;
 use crate::client::Client;
 use crate::fleet::ProviderKind;
-use crate::store::WorkspaceState;
+use crate::store::{ManagedBy, WorkspaceState};
 use crate::{Error, Result};
 
 /// Wipes and destroys the nodes, and waits until they are gone.
@@ -17,13 +18,18 @@ pub(in crate::cli) async fn down(env: &Env, client: &Client, args: &Args, begun:
     let known = known(client).await?;
     let unknown: Vec<String> = args.workspaces.iter().filter(|slug| !known.contains_key(*slug)).cloned().collect();
     env.place()?.select(&unknown)?;
+    let undeclared = |slug: &&String| known.get(*slug).is_some_and(|found| !is_declared(found));
+    if let Some(slug) = args.workspaces.iter().find(undeclared) {
+        return Err(Error::input(format!(
+            "no file declares the workspace {slug:?}, so nothing would bring it up again"
+        ))
+        .hint(format!("`stead workspace delete {slug}` ends it; `stead workspace suspend {slug}` keeps all")));
+    }
     let is_named = |slug: &String| args.workspaces.is_empty() || args.workspaces.contains(slug);
     // One whose node is being made has something to take down, too.
-    let has_node = |state: &str| state == WorkspaceState::Provisioning.as_str();
-    let doomed: Vec<_> = known
-        .into_values()
-        .filter(|found| is_named(&found.slug) && (found.node.is_some() || has_node(&found.state)))
-        .collect();
+    let is_there = |found: &WorkspaceView| found.node.is_some() || found.state == WorkspaceState::Provisioning.as_str();
+    let doomed: Vec<_> =
+        known.into_values().filter(|found| is_named(&found.slug) && is_declared(found) && is_there(found)).collect();
     if doomed.is_empty() {
         return nothing(env);
     }
@@ -52,4 +58,9 @@ pub(in crate::cli) async fn down(env: &Env, client: &Client, args: &Args, begun:
     }
     told(env, &destroyed, begun.elapsed())?;
     conclude(&env.printer, slugs.len(), errors)
+}
+
+/// Whether files declare it, or did: what came through the API is its customers', and is not the files' to take down.
+fn is_declared(workspace: &WorkspaceView) -> bool {
+    workspace.managed_by == ManagedBy::Files.as_str()
 }

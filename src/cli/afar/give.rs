@@ -1,19 +1,23 @@
 //! The declared secrets of a workspace whose node is being made: their values lie in the operators' vault here, and are given
 //! as soon as there is a node that they can be sealed for.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::api::views::SecretView;
+use super::known;
+use crate::api::views::{SecretView, WorkspaceView};
 use crate::cli::env::Place;
 use crate::client::Client;
-use crate::id::WorkspaceId;
+use crate::id::{NodeId, WorkspaceId};
 use crate::secrets::vault::{Entry, Vault};
+use crate::store::WorkspaceState;
 use crate::{Error, Kind, Result};
 
-/// How often the server is asked whether there is a node.
-const POLL: Duration = Duration::from_millis(500);
+/// How often it is looked for nodes that want secrets.
+const POLL: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Value<'a> {
@@ -40,28 +44,66 @@ pub(super) fn unknown(vault: &[Entry], slug: &str, wanting: &[String]) -> Vec<(S
     wanting.iter().filter(|name| !in_vault(name)).map(|name| (slug.to_owned(), name.clone())).collect()
 }
 
-/// Gives the values, each as soon as the server takes it.
-pub(super) async fn give(
-    client: &Client,
-    vault: &Vault,
-    slug: &str,
-    id: WorkspaceId,
-    wanting: &[String],
-) -> Result<()> {
-    for name in wanting {
-        let value =
-            vault.get(slug, name)?.ok_or_else(|| Error::failed(format!("{slug}/{name} is gone from the vault")))?;
-        let text = std::str::from_utf8(value.expose()).map_err(|_| {
-            Error::input(format!("the value of {slug}/{name} is not UTF-8")).hint("encode it, as base64")
-        })?;
-        let path = format!("/v1/workspaces/{id}/secrets/{name}");
-        loop {
-            match client.put::<serde_json::Value>(&path, &Value { value: text }).await {
-                // There is no node yet.
-                Err(error) if error.kind() == Kind::Conflict => tokio::time::sleep(POLL).await,
-                given => break given.map(drop)?,
-            }
+/// Gives every node of these workspaces the secrets that it wants, as soon as they can be sealed for it; for as long as
+/// somebody waits for the nodes. A server that is busy, or away for a moment, is asked again.
+///
+/// # Errors
+/// Fails where the vault does not give a value, or the server takes none of it.
+pub(super) async fn give(client: &Client, place: &Place, vault: &Vault, slugs: &[String]) -> Result<Infallible> {
+    let declares =
+        |slug: &&String| place.desired.fleet.workspace(slug).is_some_and(|workspace| !workspace.secrets.is_empty());
+    let slugs: Vec<&String> = slugs.iter().filter(declares).collect();
+    if slugs.is_empty() {
+        return std::future::pending().await;
+    }
+    // A node that was made anew wants them again.
+    let mut settled: BTreeSet<NodeId> = BTreeSet::new();
+    loop {
+        match round(client, place, vault, &slugs, &mut settled).await {
+            Err(error) if is_passing(&error) => tracing::debug!(error = error.one_line(), "giving secrets"),
+            done => done?,
         }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn round(
+    client: &Client,
+    place: &Place,
+    vault: &Vault,
+    slugs: &[&String],
+    settled: &mut BTreeSet<NodeId>,
+) -> Result<()> {
+    let known = known(client).await?;
+    for slug in slugs {
+        let Some(workspace) = known.get(*slug) else { continue };
+        let Some(node) = sealable(workspace).filter(|node| !settled.contains(node)) else { continue };
+        for name in wanting(client, place, slug, Some(workspace.id)).await? {
+            one(client, vault, slug, workspace.id, &name).await?;
+        }
+        settled.insert(node);
     }
     Ok(())
+}
+
+/// The workspace's node, where secrets can be sealed for it.
+fn sealable(workspace: &WorkspaceView) -> Option<NodeId> {
+    let states = [WorkspaceState::Provisioning, WorkspaceState::Ready, WorkspaceState::Degraded];
+    let is_there = states.iter().any(|state| state.as_str() == workspace.state);
+    let node = workspace.node.as_ref().filter(|node| is_there && node.verified && node.recipient.is_some());
+    node.map(|node| node.id)
+}
+
+async fn one(client: &Client, vault: &Vault, slug: &str, id: WorkspaceId, name: &str) -> Result<()> {
+    let value = vault.get(slug, name)?;
+    let value = value.ok_or_else(|| Error::failed(format!("{slug}/{name} is gone from the vault")))?;
+    let text = std::str::from_utf8(value.expose())
+        .map_err(|_| Error::input(format!("the value of {slug}/{name} is not UTF-8")).hint("encode it, as base64"))?;
+    let path = format!("/v1/workspaces/{id}/secrets/{name}");
+    client.put::<serde_json::Value>(&path, &Value { value: text }).await.map(drop)
+}
+
+/// Whether the same again may succeed: the server is busy or away, or the node is not the one that it was.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Conflict | Kind::Unavailable | Kind::Unreachable)
 }

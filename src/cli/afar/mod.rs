@@ -17,7 +17,7 @@ use crate::store::{Suspender, WorkspaceState};
 use crate::workflow::flows::suspend;
 use crate::{Error, Result};
 
-/// How many workspaces are watched side by side.
+/// How many workspaces are watched side by side: as many event streams as the server gives one caller.
 const SIDE_BY_SIDE: usize = 16;
 
 /// The workspaces that the server has, by slug.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::{give, known, publish, side_by_side, suspended};
+use crate::Result;
 use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::cli::env::Env;
 use crate::cli::follow::follow;
@@ -17,7 +18,9 @@ use crate::client::Client;
 use crate::id::RevisionId;
 use crate::secrets::vault::Vault;
 use crate::store::WorkflowState;
-use crate::{Error, Result};
+
+/// How many workspaces one request takes.
+const MOST: usize = 500;
 
 #[derive(Serialize)]
 struct Asked<'a> {
@@ -59,12 +62,11 @@ pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], beg
     let bare: Vec<String> = slugs.iter().filter(|slug| !has_node(slug) && is_made(slug)).cloned().collect();
     check_files(env, &place, &slugs)?;
     let vault = Vault::open(&place.dir)?;
-    let (entries, mut wanting, mut unknown) = (vault.list()?, Vec::new(), Vec::new());
+    let (entries, mut unknown) = (vault.list()?, Vec::new());
     for slug in &slugs {
         let id = known.get(slug).map(|workspace| workspace.id);
         let names = give::wanting(client, &place, slug, id).await?;
         unknown.extend(give::unknown(&entries, slug, &names));
-        wanting.push(names);
     }
     if !unknown.is_empty() {
         return Err(missing::error(&unknown));
@@ -74,15 +76,16 @@ pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], beg
         image::lock::ensure(env, &mut place, of_a_kind.iter().map(String::as_str), disk).await?;
     }
     let revision = publish::publish(env, client, &place).await?.id;
-    let mut ended = Vec::new();
-    // As many as one request takes.
-    for (slugs, wanting) in slugs.chunks(500).zip(wanting.chunks(500)) {
-        let asked = Asked { workspaces: slugs, revision };
-        let begun: Begun = client.create("/v1/fleet/up", &asked).await?;
-        let jobs = begun.workspaces.iter().zip(wanting);
-        let jobs = jobs.map(|(brought, wanting)| bring(env, client, &vault, brought, wanting));
-        ended.extend(side_by_side(jobs).await);
+    let mut brought = Vec::new();
+    for slugs in slugs.chunks(MOST) {
+        let begun: Begun = client.create("/v1/fleet/up", &Asked { workspaces: slugs, revision }).await?;
+        brought.extend(begun.workspaces);
     }
+    let watching = side_by_side(brought.iter().map(|brought| watch(env, client, brought)));
+    let ended = tokio::select! {
+        ended = watching => ended,
+        failed = give::give(client, &place, &vault, &slugs) => match failed? {},
+    };
     conclude(&env.printer, slugs.len(), ended.into_iter().filter_map(Result::err).collect())?;
 
     let plane = Plane::There(client.clone());
@@ -95,27 +98,15 @@ pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], beg
     summary(env, &rows, begun.elapsed())
 }
 
-/// Watches what was begun for a workspace, and meanwhile gives the secrets that its node wants.
-async fn bring(env: &Env, client: &Client, vault: &Vault, brought: &Brought, wanting: &[String]) -> Result<()> {
-    let Brought { workspace, workflows } = brought;
-    let watching = async {
-        for workflow in workflows {
-            if workflow.state == WorkflowState::Parked.as_str() {
-                // Here, too, the same command goes on where an earlier one had to stop.
-                let path = format!("/v1/workflows/{}/retry", workflow.id);
-                client.act::<WorkflowView>(reqwest::Method::POST, &path).await?;
-            }
-            follow(env, client, &workspace.slug, workflow.id).await?;
+/// Watches what was begun for a workspace, one after the other.
+async fn watch(env: &Env, client: &Client, brought: &Brought) -> Result<()> {
+    for workflow in &brought.workflows {
+        if workflow.state == WorkflowState::Parked.as_str() {
+            // Here, too, the same command goes on where an earlier one had to stop.
+            let path = format!("/v1/workflows/{}/retry", workflow.id);
+            client.act::<WorkflowView>(reqwest::Method::POST, &path).await?;
         }
-        Ok::<_, Error>(())
-    };
-    let giving = async {
-        give::give(client, vault, &workspace.slug, workspace.id, wanting).await?;
-        // What was given is waited for by whoever watches.
-        std::future::pending().await
-    };
-    tokio::select! {
-        watched = watching => watched,
-        given = giving => given,
+        follow(env, client, &brought.workspace.slug, workflow.id).await?;
     }
+    Ok(())
 }

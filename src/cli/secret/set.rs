@@ -99,7 +99,10 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 }
 
 async fn set_there(env: &Env, client: &Client, slug: &str, name: &str) -> Result<()> {
-    let place = env.place().ok().filter(|place| place.desired.fleet.workspace(slug).is_some());
+    let place = match env.fleet_dir() {
+        Ok(_) => Some(env.place()?).filter(|place| place.desired.fleet.workspace(slug).is_some()),
+        Err(_) => None,
+    };
     let workspace = match &place {
         Some(_) => afar::there(client).workspace(slug).await?,
         // A typo is told before anybody types a value.

@@ -11,7 +11,8 @@ use crate::cli::follow::{Begun, follow};
 use crate::cli::plane::Plane;
 use crate::cli::work::Work;
 use crate::client::Client;
-use crate::store::{ManagedBy, WorkspaceState};
+use crate::store::{ManagedBy, WorkflowRecord, WorkspaceState};
+use crate::workflow::flows::deprovision;
 use crate::{Error, Result};
 
 /// Ends a workspace: its node is wiped and destroyed, and its slug is free again
@@ -35,7 +36,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     // A server knows whether the files that were published last still declare it.
     if matches!(plane, Plane::Here { .. }) && workspace.managed_by == ManagedBy::Files.as_str() {
         return Err(Error::conflict("the fleet's files declare this workspace")
-            .hint("take it out of the files and publish them; or, with the embedded store, `stead down` it"));
+            .hint("take it out of the files and publish them; `stead down` takes its node alone"));
     }
     if !args.yes {
         if !std::io::stdin().is_terminal() {
@@ -65,6 +66,11 @@ async fn here(env: &Env, confirmed: &WorkspaceView) -> Result<()> {
     let Some(workspace) = workspace.filter(|workspace| workspace.state != WorkspaceState::Gone) else { return Ok(()) };
     let work = Work::new(env, &held)?;
     clear(&work, &workspace).await?;
+    // An interrupted `down` would leave the workspace.
+    let ends = |live: &WorkflowRecord| live.params["ends"].as_bool().unwrap_or_default();
+    if let Some(live) = work.live(deprovision::KIND, &workspace).await?.filter(|live| !ends(live)) {
+        work.run(vec![(workspace.slug.clone(), live.id)]).await?;
+    }
     let workflow = work.enqueue_end(&workspace).await?;
     work.run(vec![(workspace.slug.clone(), workflow)]).await
 }

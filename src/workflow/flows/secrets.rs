@@ -41,8 +41,8 @@ impl Step<Platform> for Secrets {
     }
 
     fn timeout(&self) -> Duration {
-        // Values may have to be waited for.
-        2 * awaited::PATIENCE
+        // Values may have to be waited for, one after the other.
+        10 * awaited::PATIENCE
     }
 
     async fn run(&self, cx: &StepCx<'_, Platform>) -> Result<serde_json::Value, StepError> {

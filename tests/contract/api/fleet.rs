@@ -15,6 +15,8 @@ both!(
     declared_workspaces_are_brought_up_once_for_each_revision,
     a_converge_is_work_of_its_own_and_takes_its_turn,
     a_node_goes_and_its_workspace_stays,
+    what_waits_does_not_stand_in_the_way_of_a_down,
+    a_declared_secret_is_given_by_operators_while_its_node_is_made,
 );
 
 /// Sends bytes to their place.
@@ -213,6 +215,10 @@ async fn a_node_goes_and_its_workspace_stays(kind: Kind) {
     let begun = down(json!({})).await;
     assert_eq!((begun.status, &begun.json()["workflow"]["kind"]), (202, &json!("deprovision")), "{}", begun.body);
     assert_eq!(down(json!({})).await.json()["workflow"]["id"], begun.json()["workflow"]["id"]);
+    assert_eq!(publish(&api, &files(&api, &["other"], "")).await.status, 201);
+    // What ends the workspace is not taken for what only takes its node down.
+    let ended = api.ask(ROOT, &format!("DELETE /v1/workspaces/{}", workspace.id), "").await;
+    assert!(ended.problem() == "conflict" && ended.body.contains("being taken down"), "{}", ended.body);
     // A node that goes is made anew behind that; one whose workspace ends is not.
     let anew = up(&api, &["acme"], &revision).await;
     assert_eq!(anew.json()["workspaces"][0]["workflows"][0]["kind"], "provision", "{}", anew.body);
@@ -236,4 +242,95 @@ async fn a_node_goes_and_its_workspace_stays(kind: Kind) {
     ends.await.unwrap();
     let ended = up(&api, &["acme"], &revision).await;
     assert!(ended.problem() == "conflict" && ended.body.contains("being ended"), "{}", ended.body);
+}
+
+/// A workspace that files declare, with a node that was brought.
+async fn brought(api: &Api) -> stead::store::Workspace {
+    let (workspace, _) = api.world.with_node("acme").await;
+    api.world.meddle("UPDATE nodes SET kind = 'ssh'").await;
+    workspace
+}
+
+async fn what_waits_does_not_stand_in_the_way_of_a_down(kind: Kind) {
+    let api = Api::start(kind).await;
+    let revision = publish(&api, &files(&api, &["acme"], "")).await.json()["id"].clone();
+    let workspace = brought(&api).await;
+    let (id, engine) = (workspace.id, api.engine.clone());
+    let ask =
+        async |what: &str, body: Value| api.json(ROOT, &format!("POST /v1/workspaces/{id}/{what}"), "", &body).await;
+    assert_eq!(ask("converge", json!({})).await.status, 202);
+    assert_eq!(ask("converge", json!({"check": true})).await.status, 202);
+    // A rebuild that is parked, and a down that is tried again later since the machine does not answer.
+    let waiting = api.world.store.write(move |tx| {
+        Box::pin(async move {
+            let subject = id.to_string();
+            let params = serde_json::to_value(Params::of(&workspace, "test")).unwrap();
+            for kind in ["rebuild", "deprovision"] {
+                let place = stead::store::Placement::default();
+                let made = engine.enqueue_in(tx, kind, &subject, params.clone(), None, place).await?;
+                let mut workflow = tx.workflow(made).await?.unwrap();
+                if kind == "rebuild" {
+                    workflow.state = stead::store::WorkflowState::Parked;
+                } else {
+                    workflow.run_after = Some(tx.now() + std::time::Duration::from_secs(3600));
+                }
+                assert!(tx.update_workflow(&workflow).await?);
+            }
+            Ok(())
+        })
+    });
+    waiting.await.unwrap();
+    let postponed = ask("down", json!({})).await.json()["workflow"]["id"].clone();
+    let gone = ask("down", json!({"gone": true})).await;
+    assert_eq!(gone.status, 202, "{}", gone.body);
+    assert_ne!(gone.json()["workflow"]["id"], postponed, "what waits for a machine that is gone is given up");
+    let live = api.world.store.read().await.unwrap().workflows(stead::store::Listed::Live).await.unwrap();
+    let live: Vec<&str> = live.iter().map(|workflow| workflow.kind.as_str()).collect();
+    assert_eq!(live, ["deprovision"]);
+
+    // A node that is not made yet and goes is not told to be up.
+    let mut other = publish(&api, &files(&api, &["acme", "other"], "")).await.json()["id"].clone();
+    assert_ne!(other, revision);
+    assert_eq!(up(&api, &["other"], &other).await.status, 202);
+    let listed = api.ask(ROOT, "GET /v1/workspaces?slug=other", "").await.json();
+    let id = listed["items"][0]["id"].as_str().unwrap().to_owned();
+    let down = api.json(ROOT, &format!("POST /v1/workspaces/{id}/down"), "", &json!({})).await;
+    assert_eq!(down.status, 202, "{}", down.body);
+    other = json!(other);
+    let refused = up(&api, &["other"], &other).await;
+    assert!(refused.problem() == "conflict" && refused.body.contains("being taken down"), "{}", refused.body);
+
+    // What came through the API has no way back up.
+    let theirs = api.workspace("theirs").await;
+    let refused = api.json(ROOT, &format!("POST /v1/workspaces/{theirs}/down"), "", &json!({})).await;
+    assert!(refused.problem() == "conflict" && refused.body.contains("workspace delete"), "{}", refused.body);
+}
+
+async fn a_declared_secret_is_given_by_operators_while_its_node_is_made(kind: Kind) {
+    let api = Api::start(kind).await;
+    let (workspace, mut node) = api.world.with_node("acme").await;
+    let id = workspace.id;
+    let owner = api.token(json!({"name": "theirs", "role": "owner", "workspace_id": id})).await;
+    let give = async |token: &str| {
+        let path = format!("PUT /v1/workspaces/{id}/secrets/API_KEY");
+        api.json(token, &path, "", &json!({"value": "sk-of-the-vault"})).await
+    };
+    assert_eq!(give(ROOT).await.problem(), "conflict", "there is no identity yet");
+    let recipient = age::x25519::Identity::generate().to_public().to_string();
+    (node.verified, node.recipient) = (true, Some(recipient));
+    let written = api.world.store.write(move |tx| {
+        Box::pin(async move {
+            let mut workspace = tx.workspace(id).await?.unwrap();
+            workspace.state = WorkspaceState::Provisioning;
+            tx.update_workspace(&workspace).await?;
+            tx.update_node(&node).await
+        })
+    });
+    written.await.unwrap();
+    let refused = give(&owner).await;
+    assert!(refused.problem() == "conflict" && refused.body.contains("stead secret set acme"), "{}", refused.body);
+    let given = give(ROOT).await;
+    assert_eq!((given.status, &given.json()["secret"]["state"]), (202, &json!("waiting")), "{}", given.body);
+    let removed = api.ask(ROOT, &format!("DELETE /v1/workspaces/{id}/secrets/API_KEY"), "").await;
+    assert_eq!(removed.problem(), "conflict");
 }
