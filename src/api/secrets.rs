@@ -27,6 +27,9 @@ use crate::workflow::flows::deliver::{self, Given};
 use crate::workflow::flows::{Params, rebuild, suspend};
 use crate::{Error, Result};
 
+/// The longest value that is taken, in bytes.
+const LARGEST: usize = 32 << 10;
+
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, remove))
 }
@@ -98,7 +101,13 @@ async fn put(
         problem.detail = "the body must be {\"value\": \"…\"}".into();
         problem
     };
-    let value = Secret::new(body.json::<SecretValue>().map_err(malformed)?.value.into_bytes());
+    let value = body.json::<SecretValue>().map_err(malformed)?.value;
+    // Before it is one: what is known as a secret is masked in every line of the log.
+    if value.len() > LARGEST {
+        let error = Error::input(format!("the value of {name} has {} bytes", value.len()));
+        return Err(error.hint(format!("give a value of 1 to {LARGEST} bytes")).into());
+    }
+    let value = Secret::new(value.into_bytes());
     let (engine, platform) = (app.engine().clone(), app.platform().clone());
     let is_operators = policy::decide(&caller.principal, Permission::FleetChange, None) == Decision::Allowed;
     let begun = app.store().write(move |tx| {

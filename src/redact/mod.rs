@@ -8,7 +8,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "control")]
-pub use register::{Written, keep, mask};
+pub use register::{keep, mask};
 
 /// What stands where a secret was.
 pub const MASK: &str = "[secret]";

@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 
 use crate::config::control::Telemetry;
 use crate::error::Context;
-use crate::redact::{Secret, Written, keep, mask};
+use crate::redact::{Secret, keep, mask};
 use crate::{Error, Result};
 
 /// Where OTLP's spans go, below an endpoint.
@@ -176,7 +176,7 @@ fn headers(file: &Utf8Path) -> Result<HeaderMap> {
 /// Masks secret values in what a span tells.
 fn mask_span(span: &mut SpanData) {
     if let opentelemetry::trace::Status::Error { description } = &mut span.status {
-        *description = mask(description, Written::Plainly).into_owned().into();
+        *description = mask(description).into_owned().into();
     }
     for attribute in &mut span.attributes {
         match &mut attribute.value {
@@ -188,7 +188,7 @@ fn mask_span(span: &mut SpanData) {
 }
 
 fn mask_text(text: &mut StringValue) {
-    if let std::borrow::Cow::Owned(masked) = mask(text.as_str(), Written::Plainly) {
+    if let std::borrow::Cow::Owned(masked) = mask(text.as_str()) {
         *text = masked.into();
     }
 }
@@ -225,7 +225,7 @@ mod tests {
         let collector = Collector::new(&settings("https://h")).unwrap().unwrap();
         assert_eq!((collector.headers.len(), &collector.headers["x-team"]), (2, &HeaderValue::from_static("a")));
         assert!(!format!("{:?}", collector.headers).contains("very-long-word"));
-        assert_eq!(mask("it is very-long-word", Written::Plainly), "it is [secret]");
+        assert_eq!(mask("it is very-long-word"), "it is [secret]");
         assert!(Collector::new(&settings("http://127.0.0.1:4318")).is_ok());
         let error = Collector::new(&settings("http://10.0.0.1")).unwrap_err();
         assert!(error.to_string().ends_with("unencrypted"), "{error}");

@@ -12,8 +12,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
+use self::masked::Lines;
 use self::traces::Traces;
-use crate::redact::Written;
 use crate::{Error, Result};
 
 /// What this program counts, for a Prometheus.
@@ -51,9 +51,9 @@ pub fn init(verbosity: u8, json: bool, traces: Option<&Traces>) {
     let filter = EnvFilter::try_from_env("STEAD_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let layer = fmt::layer().with_ansi(std::io::stderr().is_terminal());
     let layer = if json {
-        layer.json().with_writer(masked::stderr(Written::InJson)).with_filter(filter).boxed()
+        layer.json().with_writer(masked::stderr(Lines::Json)).with_filter(filter).boxed()
     } else {
-        layer.with_target(false).with_writer(masked::stderr(Written::Plainly)).with_filter(filter).boxed()
+        layer.with_target(false).with_writer(masked::stderr(Lines::Text)).with_filter(filter).boxed()
     };
     tracing_subscriber::registry().with(layer).with(traces.map(Traces::layer)).init();
 }

@@ -20,7 +20,7 @@ use tracing_subscriber::{Layer, filter};
 
 use super::collector::Collector;
 use crate::config::control::Telemetry;
-use crate::redact::{Written, mask};
+use crate::redact::mask;
 use crate::{Error, Result};
 
 /// The target of spans that make up traces.
@@ -136,7 +136,7 @@ pub fn ended(span: &Span, outcome: &'static str, failure: Option<&Error>) {
 /// Marks a span as that of a failure.
 pub fn failed(span: &Span, why: &str) {
     // Masked now, while whoever holds a secret that may be in it still does.
-    span.set_status(Status::error(mask(why, Written::Plainly).into_owned()));
+    span.set_status(Status::error(mask(why).into_owned()));
 }
 
 /// As [`ended`], for what either succeeds or fails.

@@ -125,6 +125,14 @@ async fn a_secret_is_removed_and_comes_back_newer(kind: Kind) {
     let wrong = api.json(ROOT, &format!("PUT /v1/workspaces/{id}/secrets/API_KEY"), "", &body).await;
     assert_eq!(wrong.problem(), "invalid");
     assert!(!wrong.body.contains("planted"), "{}", wrong.body);
+    let put = async |length: usize| {
+        let body = json!({"value": "0123456\n".repeat(length / 8 + 1)[..length]});
+        api.json(ROOT, &format!("PUT /v1/workspaces/{id}/secrets/API_KEY"), "", &body).await
+    };
+    let long = put((32 << 10) + 1).await;
+    assert_eq!(long.problem(), "invalid");
+    assert!(long.body.contains("the value of API_KEY has 32769 bytes"), "{}", long.body);
+    assert_eq!(put(32 << 10).await.status, 202);
 }
 
 async fn another_identity_is_begun_once(kind: Kind) {
