@@ -4,11 +4,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-
+use tracing::Instrument;
 use zeroize::Zeroizing;
 
 use super::accounts::cookies;
-use super::guard::RequestId;
+use super::guard::{RequestId, answering};
 use super::{App, Problem};
 use crate::accounts::policy::{self, Decision, Permission};
 use crate::accounts::session::{self, Means};
@@ -31,7 +31,8 @@ pub(super) async fn authorize(State(app): State<App>, mut request: Request, next
     match identify(&app, request.method(), request.headers(), &id).await {
         Ok(principal) => {
             request.extensions_mut().insert(Caller { principal, request: id });
-            next.run(request).await
+            let span = answering(&mut request);
+            next.run(request).instrument(span).await
         }
         Err(problem) => problem.into_response(),
     }

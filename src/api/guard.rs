@@ -5,11 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use tracing::{Instrument, Span, info_span};
+use tracing::{Span, info_span};
 
 use super::limits::client;
 use super::{App, Problem, fleet, metrics};
@@ -21,19 +21,25 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Debug, Clone)]
 pub(super) struct RequestId(pub(super) String);
 
+/// The request's span, which is not entered before it is known who asks.
+#[derive(Debug, Clone)]
+struct Traced(Span);
+
 /// Gives every request its id and its limits, and turns a panic into an answer.
 pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request_id(&request);
     let (method, path, begun) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = span(&request, route.as_ref(), &id);
     request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
     let uploads = fleet::is_upload(&method, route.as_ref().map(MatchedPath::as_str));
-    let mut response = match admit(&app, &request, uploads) {
+    let admitted = admit(&app, &request, uploads);
+    let span = if admitted.is_ok() { span(&method, route.as_ref(), &id) } else { Span::none() };
+    let mut response = match admitted {
         Ok(()) => {
+            request.extensions_mut().insert(Traced(span.clone()));
             let usual = Duration::from_secs(u64::from(app.http().timeout_seconds));
             let timeout = if uploads { fleet::PATIENCE } else { usual };
-            let answer = AssertUnwindSafe(next.run(request).instrument(span.clone()));
+            let answer = AssertUnwindSafe(next.run(request));
             match tokio::time::timeout(timeout, answer.catch_unwind()).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(_)) => {
@@ -64,15 +70,14 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     response
 }
 
-/// The span of a request, which goes on with its caller's trace. None where no traces are made, and for what machines ask again and
-/// again to see whether all is well.
-fn span(request: &Request, route: Option<&MatchedPath>, id: &HeaderValue) -> Span {
+/// The span of a request. None where no traces are made, and for what machines ask again and again to see whether all is well.
+fn span(method: &Method, route: Option<&MatchedPath>, id: &HeaderValue) -> Span {
     let route = route.map_or("none", MatchedPath::as_str);
     if ["/healthz", "/readyz", "/metrics"].contains(&route) {
         return Span::none();
     }
-    let method = request.method().as_str();
-    let span = info_span!(
+    let method = metrics::known(method);
+    info_span!(
         target: traces::TARGET,
         "request",
         otel.name = %format_args!("{method} {route}"),
@@ -80,9 +85,15 @@ fn span(request: &Request, route: Option<&MatchedPath>, id: &HeaderValue) -> Spa
         http.request.method = method,
         http.route = route,
         stead.request.id = id.to_str().unwrap_or_default(),
-    );
+    )
+}
+
+/// The span in which a request is answered whose caller is known; it goes on with the caller's trace. That of what others
+/// ask begins a trace of its own.
+pub(super) fn answering(request: &mut Request) -> Span {
+    let Some(Traced(span)) = request.extensions_mut().remove::<Traced>() else { return Span::none() };
     if !span.is_disabled() {
-        traces::go_on(&span, request.headers().get(traces::TRACEPARENT).and_then(|value| value.to_str().ok()));
+        traces::answer(&span, request.headers().get(traces::TRACEPARENT).and_then(|value| value.to_str().ok()));
     }
     span
 }

@@ -25,13 +25,16 @@ pub(super) const SEEN: i64 = 30;
 /// Counts a request. Paths are counted as routes, so that ids do not make a series each.
 pub(super) fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, elapsed: Duration) {
     let route = route.map_or("none", MatchedPath::as_str).to_owned();
-    // Methods that nobody serves are one.
-    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD].contains(method);
-    let method = if known { method.as_str() } else { "other" }.to_owned();
     let status = status.as_u16().to_string();
-    counter!("stead_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
+    counter!("stead_http_requests_total", "method" => known(method).to_owned(), "route" => route.clone(), "status" => status)
         .increment(1);
     histogram!("stead_http_request_seconds", "route" => route).record(elapsed);
+}
+
+/// A method's name. Those that nobody serves are one, so that callers cannot make names.
+pub(super) fn known(method: &Method) -> &str {
+    let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD].contains(method);
+    if known { method.as_str() } else { "other" }
 }
 
 /// Gives the figures as text (Prometheus exposition format 0.0.4).

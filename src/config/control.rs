@@ -219,7 +219,7 @@ pub enum LogFormat {
 pub struct Telemetry {
     /// A collector that takes OTLP over HTTP (`http://127.0.0.1:4318`). Without one no traces are made.
     pub otlp_endpoint: Option<String>,
-    /// How many of the traces that begin here are made, from 0.0 to 1.0. One that a caller began goes on as it was begun.
+    /// How many traces are made, callers' as well, from 0.0 to 1.0.
     pub sample: f64,
     /// A file of headers that the collector wants, as for who we are: `Name: value`, one a line.
     pub headers_file: Option<Utf8PathBuf>,

@@ -4,11 +4,12 @@
 //! and a span costs what a disabled log line does.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use opentelemetry::propagation::TextMapPropagator;
-use opentelemetry::trace::{SpanContext, Status, TraceContextExt, TracerProvider};
+use opentelemetry::trace::{SpanContext, Status, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider};
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
@@ -37,7 +38,8 @@ const WAITING: usize = 8192;
 /// How many are sent at once.
 const AT_ONCE: usize = 512;
 
-static ON: AtomicBool = AtomicBool::new(false);
+/// Which traces are made; nothing where none are.
+static SAMPLE: OnceLock<Sample> = OnceLock::new();
 
 /// Where this program's spans go.
 pub struct Traces(SdkTracerProvider);
@@ -74,7 +76,8 @@ impl Traces {
             .with_resource(resource)
             .with_span_processor(processor)
             .build();
-        ON.store(true, Ordering::Relaxed);
+        // A program starts its traces once.
+        let _ = SAMPLE.set(Sample { part: settings.sample, keys: RandomState::new() });
         Ok(Some(Self(provider)))
     }
 
@@ -98,22 +101,52 @@ impl Traces {
     }
 }
 
-/// Makes a span, which is not entered yet, go on from where another program was: a `traceparent`, or nothing. What is none is
-/// passed over.
+/// Makes a span, which is not entered yet, go on from where another of our programs was: a `traceparent`, or nothing. What is none
+/// is passed over.
 pub fn go_on(span: &Span, from: Option<&str>) {
-    if let (false, Some(from)) = (span.is_disabled(), from) {
-        let carrier = HashMap::from([(TRACEPARENT.to_owned(), from.to_owned())]);
-        let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
-        if parent.span().span_context().is_valid() {
-            // Fails where the log alone shows the span, and then there is no trace to go on with.
-            let _ = span.set_parent(parent);
-        }
+    if let (false, Some(parent)) = (span.is_disabled(), from.and_then(read)) {
+        below(span, parent);
+    }
+}
+
+/// Makes a request's span, which is not entered yet, go on from where its caller is. Whether the trace is made is not for callers to
+/// say: neither by their flag, nor by the trace's id, which is theirs as well.
+pub fn answer(span: &Span, from: Option<&str>) {
+    if let (false, Some(caller), Some(sample)) = (span.is_disabled(), from.and_then(read), SAMPLE.get()) {
+        let flags = TraceFlags::default().with_sampled(sample.has(caller.trace_id()));
+        below(span, SpanContext::new(caller.trace_id(), caller.span_id(), flags, true, TraceState::NONE));
+    }
+}
+
+fn below(span: &Span, parent: SpanContext) {
+    // Fails where the log alone shows the span, and then there is no trace to go on with.
+    let _ = span.set_parent(Context::new().with_remote_span_context(parent));
+}
+
+/// What a `traceparent` says.
+fn read(from: &str) -> Option<SpanContext> {
+    let carrier = HashMap::from([(TRACEPARENT.to_owned(), from.to_owned())]);
+    let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+    Some(context.span().span_context().clone()).filter(SpanContext::is_valid)
+}
+
+/// Which of callers' traces are made: all that belongs to one, or nothing of it.
+struct Sample {
+    part: f64,
+    /// Nobody outside knows them, so nobody can choose an id that is among those.
+    keys: RandomState,
+}
+
+impl Sample {
+    fn has(&self, trace: TraceId) -> bool {
+        let [a, b, c, d, ..] = self.keys.hash_one(trace.to_bytes()).to_be_bytes();
+        f64::from(u32::from_be_bytes([a, b, c, d])) < self.part * 2_f64.powi(32)
     }
 }
 
 /// Where a span is, for another program to go on from: a `traceparent`. None where no traces are made.
 pub fn place(span: &Span) -> Option<String> {
-    if !ON.load(Ordering::Relaxed) || span.is_disabled() {
+    if SAMPLE.get().is_none() || span.is_disabled() {
         return None;
     }
     let context = span.context();
@@ -151,5 +184,22 @@ pub fn ended_as<T>(span: &Span, ended_as: &Result<T>) {
 pub fn note(span: &Span, name: &'static str, value: impl Into<Value>) {
     if !span.is_disabled() {
         span.set_attribute(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_callers_traces_is_made() {
+        let made = |part: f64| {
+            let sample = Sample { part, keys: RandomState::new() };
+            // As somebody chooses them who knows how ids are drawn by.
+            (1..=10_000_u128).filter(|id| sample.has(TraceId::from(id << 64))).count()
+        };
+        assert_eq!((made(0.0), made(1.0)), (0, 10_000));
+        let some = made(0.25);
+        assert!((2_000..3_000).contains(&some), "{some}");
     }
 }

@@ -269,6 +269,43 @@ fn one_program_alone_has_traces_and_all_figures() {
 }
 
 #[test]
+fn callers_do_not_say_what_is_traced() {
+    let collector = Collector::start();
+    let fleet = Fleet::new(&collector.endpoint());
+    let (serving, ready) = fleet.start(&["serve", "--listen", "127.0.0.1:0"]);
+    let api = Api::of(&ready);
+    // Neither that nothing is: the request, and its workflow, leave their trace.
+    let workflow = api.fails("zeta", &headers().replace("-01\r\n", "-00\r\n"));
+    let (refused, _) = ask(&api.address, "GET /v1/workspaces", &headers(), "");
+    let (odd, _) = api.ask("FROB /v1/workspaces", "", &Value::Null);
+    assert_eq!((refused, odd), (401, 405));
+    serving.stop();
+    let spans = collector.spans();
+    check_trace(&spans, &workflow, "stead-serve");
+    let with = |status: &str| -> Vec<&Span> {
+        spans.iter().filter(|span| span.attribute("http.response.status_code") == status).collect()
+    };
+    // Nor does a stranger take a place in anybody's trace, or make names.
+    let (refused, odd) = (with("401"), with("405"));
+    assert_eq!((refused.len(), odd.len()), (1, 1), "{spans:#?}");
+    assert!(refused[0].trace != TRACE && refused[0].parent.is_empty(), "{refused:#?}");
+    assert_eq!(odd[0].attribute("http.request.method"), "other");
+    assert!(odd[0].name.starts_with("other /v1"), "{odd:#?}");
+
+    // Nor that something is.
+    let collector = Collector::start();
+    let fleet = Fleet::new(&collector.endpoint());
+    let mut command = fleet.command(&["--json", "serve", "--listen", "127.0.0.1:0"]);
+    command.env("STEAD_TELEMETRY_SAMPLE", "0");
+    let (serving, ready) = Program::start(command, fleet.path("serve.log"));
+    let api = Api::of(&ready);
+    api.fails("zeta", &headers());
+    ask(&api.address, "GET /v1/workspaces", &headers(), "");
+    serving.stop();
+    assert!(collector.spans().is_empty(), "{:#?}", collector.spans());
+}
+
+#[test]
 fn a_collector_that_is_not_there_costs_a_warning() {
     // A port that nothing listens on.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
