@@ -85,7 +85,7 @@ async fn serve(args: &Args, env: &Env, layers: Layers) -> Result<()> {
     };
     let stop = stop_on_signals(env.printer, STOPPING)?;
     // Before the first request is counted.
-    telemetry::metrics()?;
+    telemetry::count()?;
     let platform = Arc::new(control.platform(env)?);
     let engine = Engine::new(control.store.clone(), platform.clone(), flows::registry(), Arc::new(NoObserver), "api");
     let settings = &control.layers.control;

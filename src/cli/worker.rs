@@ -105,7 +105,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
         ));
     }
     // Before the first step is counted.
-    telemetry::metrics()?;
+    telemetry::count()?;
     let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, "metrics", error))?;
     let address = listener.local_addr()?;
     Ok((listener, address))

@@ -6,6 +6,7 @@ pub mod traces;
 
 use std::io::IsTerminal;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::layer::SubscriberExt;
@@ -15,6 +16,9 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use self::masked::Lines;
 use self::traces::Traces;
 use crate::{Error, Result};
+
+/// How often measurements are summed up.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// What this program counts, for a Prometheus.
 ///
@@ -38,6 +42,24 @@ pub fn metrics() -> Result<&'static PrometheusHandle> {
     handle.as_ref().ok_or_else(|| Error::failed("the program's figures are recorded elsewhere"))
 }
 
+/// Begins to count what this program does; within a runtime, whose task looks after the figures until the program ends.
+///
+/// # Errors
+/// As [`metrics()`] does.
+pub fn count() -> Result<()> {
+    tokio::spawn(upkeep(metrics()?.clone(), UPKEEP));
+    Ok(())
+}
+
+/// Sums up what was measured since the last time. Only this and whoever asks for the figures do that, and each measurement is kept
+/// until then: where nobody asks, memory would fill with them.
+async fn upkeep(figures: PrometheusHandle, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        figures.run_upkeep();
+    }
+}
+
 /// Sends logs to stderr, with secret values masked. `verbosity` 0 shows warnings, 1 what happens, 2 debug, 3 and more everything;
 /// `STEAD_LOG` (a tracing filter) goes before it. `json` writes one JSON object per line, for log collectors. Spans go to `traces`,
 /// where there are any.
@@ -56,4 +78,25 @@ pub fn init(verbosity: u8, json: bool, traces: Option<&Traces>) {
         layer.with_target(false).with_writer(masked::stderr(Lines::Text)).with_filter(filter).boxed()
     };
     tracing_subscriber::registry().with(layer).with(traces.map(Traces::layer)).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn measurements_do_not_wait_for_somebody_who_asks() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let task = tokio::spawn(upkeep(recorder.handle(), Duration::from_millis(1)));
+        metrics::with_local_recorder(&recorder, || metrics::histogram!("measured").record(1.5));
+        // Nobody renders the figures; what is summed up, the recorder shows of itself.
+        let begun = Instant::now();
+        while !format!("{recorder:?}").contains(r#""measured": {"#) {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{recorder:?}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        task.abort();
+    }
 }
