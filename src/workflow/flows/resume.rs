@@ -51,12 +51,15 @@ pub async fn asked(tx: &mut Tx, id: WorkspaceId, by: Suspender) -> Result<(Works
     Ok((workspace, node))
 }
 
-/// Operators lift what operators said.
-fn may_lift(workspace: &Workspace, by: Suspender) -> Result<()> {
+/// Operators lift what operators said, and nobody else goes round it.
+///
+/// # Errors
+/// Fails where operators suspended the workspace, and whoever asks is none.
+pub fn may_lift(workspace: &Workspace, by: Suspender) -> Result<()> {
     let by_operators = workspace.suspension.as_ref().is_some_and(|stands| stands.by == Suspender::Operator);
     match by_operators && by != Suspender::Operator {
         true => Err(Error::conflict(format!("the platform suspended this workspace{}", suspend::because(workspace)))
-            .hint("only the platform's operators resume it")),
+            .hint("only the platform's operators resume it, or end it")),
         false => Ok(()),
     }
 }
@@ -96,7 +99,11 @@ impl Step<Platform> for Restart {
             start::start(cx).await?;
         }
         if workspace.state == WorkspaceState::Suspended {
-            node::update(cx, |node| node.state = NodeState::Booting).await?;
+            let booting = |node: &mut Node| {
+                node.state = NodeState::Booting;
+                suspend::settle(node);
+            };
+            node::update(cx, booting).await?;
         }
         serve_again(cx).await?;
         Ok(json!({"suspension": workspace.suspension}))
@@ -108,7 +115,7 @@ impl Step<Platform> for Restart {
         let workspace = cx.store().read().await?.workspace(params.workspace).await?;
         // Lifted by another before.
         let Some(workspace) = workspace.filter(|workspace| workspace.suspension.is_some()) else { return Ok(()) };
-        if record.state != NodeState::Stopped {
+        if suspend::may_run(&record) {
             suspend::stop(cx).await?;
         }
         if workspace.state == WorkspaceState::Suspended {
@@ -144,6 +151,10 @@ impl Step<Platform> for Lift {
                     return Ok(());
                 }
                 workspace.suspension = None;
+                // Of a node that was healthy all the while, an abandoned rebuild's, the step before says nothing.
+                if workspace.state == WorkspaceState::Suspended {
+                    workspace.state = WorkspaceState::Ready;
+                }
                 workspace.revision_id = revision.or(workspace.revision_id);
                 tx.update_workspace(&workspace).await?;
                 let entry = Entry::new(&params.actor, "node.start", node.id.to_string());

@@ -13,7 +13,7 @@ use super::platform::BootTime;
 use super::{Params, Platform, is_brought, node, platform, rebuild, resume};
 use crate::audit::Entry;
 use crate::id::{WorkflowId, WorkspaceId};
-use crate::store::{BeforeSuspension, Node, NodeState, Suspender, Tx, Workspace, WorkspaceState};
+use crate::store::{BeforeSuspension, Node, NodeState, Suspender, Tx, WorkflowState, Workspace, WorkspaceState};
 use crate::wire::message::Request;
 use crate::workflow::{Flow, Step, StepCx, StepError};
 use crate::{Error, Result};
@@ -22,6 +22,9 @@ use crate::{Error, Result};
 pub const KIND: &str = "suspend";
 /// How long a machine may take to shut down, and to be ended where it does not.
 pub(super) const STOPPED_WITHIN: Duration = Duration::from_secs(150);
+/// [`Node::details`] says under this key that a machine which people brought was told to stop its workload, and has not said yet that
+/// it did.
+const STOPPING: &str = "stopping";
 /// The most characters of a reason.
 const REASON: usize = 500;
 
@@ -66,8 +69,15 @@ pub async fn wish(tx: &mut Tx, id: WorkspaceId, by: Suspender, reason: Option<St
         || Error::conflict("there is no node yet that serves this workspace").hint("wait until the workspace is ready");
     let mut workspace = tx.workspace(id).await?.filter(can_be_suspended).ok_or_else(none)?;
     let node = tx.node_of(id).await?.ok_or_else(none)?;
-    if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some() {
-        return Err(Error::conflict("the workspace's node is being replaced").hint("suspend it when that is over"));
+    if let Some(rebuild) = tx.live_workflow(rebuild::KIND, &id.to_string()).await? {
+        let error = Error::conflict("the workspace's node is being replaced");
+        return Err(match rebuild.state {
+            WorkflowState::Parked => error.hint(format!(
+                "its rebuild is parked, and comes first: `stead workflow retry {0}`, or `stead workflow abandon {0}`",
+                rebuild.id
+            )),
+            _ => error.hint("suspend it when that is over"),
+        });
     }
     workspace.suspend(by, reason, tx.now());
     tx.update_workspace(&workspace).await?;
@@ -147,15 +157,19 @@ impl Step<Platform> for Mark {
     }
 
     async fn undo(&self, cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
-        let (params, ours): (Params, _) = (cx.params()?, cx.workflow());
+        let (Asked { params, by, .. }, ours) = (cx.params()?, cx.workflow());
         let back = cx.store().write(move |tx| {
             Box::pin(async move {
                 let Some(mut workspace) = tx.workspace(params.workspace).await? else { return Ok(()) };
-                let Some(suspension) = workspace.suspension.take() else { return Ok(()) };
-                match suspension.before {
+                let Some(suspension) = &mut workspace.suspension else { return Ok(()) };
+                match suspension.before.take() {
                     Some(before) if before.workflow != ours => return Ok(()),
                     Some(before) if workspace.state == WorkspaceState::Suspended => workspace.state = before.workspace,
                     _ => {}
+                }
+                // What an operator has said since stands, until an operator takes it back.
+                if suspension.by == by {
+                    workspace.suspension = None;
                 }
                 tx.update_workspace(&workspace).await
             })
@@ -203,7 +217,11 @@ impl Step<Platform> for Stop {
             cx.context().provider(&record.kind)?.stop(&record.mark).await?;
         }
         resume::serve_again(cx).await?;
-        node::update(cx, move |node| node.state = before.node).await.map(drop)
+        let as_before = move |node: &mut Node| {
+            node.state = before.node;
+            settle(node);
+        };
+        node::update(cx, as_before).await.map(drop)
     }
 }
 
@@ -232,10 +250,24 @@ pub(super) async fn stop(cx: &StepCx<'_, Platform>) -> Result<(), StepError> {
         (None, Some(mut session)) => {
             node::ask(&mut session, Request::WorkloadStop).await?;
             session.close().await;
+            node::update(cx, settle).await?;
         }
         (None, None) => {}
     }
     Ok(())
+}
+
+/// Whether the node may run, whatever its state on record, which is written before it is so. A machine of a provider's is not asked:
+/// stopping it again costs nothing.
+pub(super) fn may_run(node: &Node) -> bool {
+    !is_brought(node) || node.state != NodeState::Stopped || node.details.get(STOPPING).is_some()
+}
+
+/// Nothing is left to be confirmed: its workload has stopped, or is started anew.
+pub(super) fn settle(node: &mut Node) {
+    if let Some(details) = node.details.as_object_mut() {
+        details.remove(STOPPING);
+    }
 }
 
 /// Writes down that the node is about to be stopped.
@@ -248,6 +280,9 @@ async fn note(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
                 return Ok(());
             }
             node.state = NodeState::Stopped;
+            if is_brought(&node) {
+                node.details[STOPPING] = true.into();
+            }
             node.fence = node.fence.max(fence);
             tx.update_node(&node).await?;
             let entry = Entry::new(&params.actor, "node.stop", node.id.to_string());
@@ -255,4 +290,29 @@ async fn note(cx: &StepCx<'_, Platform>, params: Params) -> Result<()> {
         })
     });
     note.await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::id::{FleetId, WorkspaceId};
+
+    #[test]
+    fn a_record_alone_does_not_say_that_a_node_is_stopped() {
+        let of = |kind: &str| {
+            let mut node = Node::new(&FleetId::mint(), WorkspaceId::new(), kind, kind, SystemClock.now());
+            node.state = NodeState::Stopped;
+            node
+        };
+        assert!(may_run(&of("local")), "its machine says whether it runs");
+        let mut brought = of("ssh");
+        assert!(!may_run(&brought), "it said that it had stopped, and may be away");
+        brought.details[STOPPING] = true.into();
+        assert!(may_run(&brought));
+        settle(&mut brought);
+        assert!(!may_run(&brought));
+        brought.state = NodeState::Booting;
+        assert!(may_run(&brought));
+    }
 }
