@@ -22,9 +22,9 @@ use crate::fleet::name::check_secret;
 use crate::id::WorkspaceId;
 use crate::redact::Secret;
 use crate::secrets::seal::{Destination, seal};
-use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, Workspace, WorkspaceState};
+use crate::store::{EnvelopeRecord, ManagedBy, Node, SecretRecord, Tx, WorkflowState, Workspace, WorkspaceState};
 use crate::workflow::flows::deliver::{self, Given};
-use crate::workflow::flows::{Params, rebuild, suspend};
+use crate::workflow::flows::{Params, rebuild, resume, suspend};
 use crate::{Error, Result};
 
 /// The longest value that is taken, in bytes.
@@ -199,13 +199,18 @@ async fn remove(
 /// has written.
 async fn holder(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     let workspace = tx.workspace(id).await?.ok_or_else(no_node)?;
-    suspend::refuse(&workspace)?;
+    let is_declared = workspace.managed_by == ManagedBy::Files;
+    let resuming = tx.live_workflow(resume::KIND, &id.to_string()).await?;
+    let resumes = is_declared && resuming.is_some_and(|resuming| resuming.state != WorkflowState::Parked);
+    if !resumes {
+        suspend::refuse(&workspace)?;
+    }
     // What is sealed for a node that is about to go would not reach the one that takes its place.
     if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some() {
         return Err(Error::conflict("the workspace's node is being replaced").hint("give the value when that is over"));
     }
-    // A node that is made of what files declare waits for the secrets that they name.
-    let waits = workspace.managed_by == ManagedBy::Files && workspace.state == WorkspaceState::Provisioning;
+    // A node that is made of what files declare, or brought to it again, waits for the secrets that they name.
+    let waits = resumes || is_declared && workspace.state == WorkspaceState::Provisioning;
     let node = if waits { sealable(tx, &workspace).await? } else { serving(tx, &workspace).await? };
     Ok((workspace, node.ok_or_else(no_node)?))
 }

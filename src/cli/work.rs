@@ -14,7 +14,7 @@ use crate::id::{RevisionId, WorkflowId};
 use crate::image::Stop;
 use crate::store::{NodeRole, Suspender, WorkflowRecord, WorkflowState, Workspace};
 use crate::workflow::flows::suspend::Asked;
-use crate::workflow::flows::{self, Choice, Params, Platform, converge, deprovision, rebuild};
+use crate::workflow::flows::{self, Choice, Params, Platform, converge, deprovision, rebuild, resume};
 use crate::workflow::{Engine, Outcome};
 use crate::{Error, Result};
 
@@ -151,17 +151,15 @@ impl Work {
         self.engine.enqueue(rebuild::KIND, workspace.id.to_string(), &params, revision).await
     }
 
-    /// Enqueues a suspension of the workspace, or the end of one, as an operator asks for it.
-    pub(super) async fn enqueue_asked(
+    /// Enqueues the end of the workspace's suspension, as an operator asks for it.
+    pub(super) async fn enqueue_resume(
         &self,
-        kind: &str,
         workspace: &Workspace,
-        reason: Option<String>,
         revision: Option<RevisionId>,
     ) -> Result<WorkflowId> {
         self.progress.name(&workspace.id.to_string(), &workspace.slug);
-        let asked = Asked { params: self.params(workspace), by: Suspender::Operator, reason };
-        self.engine.enqueue(kind, workspace.id.to_string(), &asked, revision).await
+        let asked = Asked { params: self.params(workspace), by: Suspender::Operator, reason: None };
+        self.engine.enqueue(resume::KIND, workspace.id.to_string(), &asked, revision).await
     }
 
     /// What a flow of the workspace is given, for whoever enqueues it in a transaction of their own.

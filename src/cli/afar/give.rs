@@ -1,4 +1,4 @@
-//! The declared secrets of a workspace whose node is being made: their values lie in the operators' vault here, and are given
+//! The declared secrets of a workspace whose node is being made or resumed: their values lie in the operators' vault here, and are given
 //! as soon as there is a node that they can be sealed for.
 
 use std::collections::BTreeSet;
@@ -88,7 +88,9 @@ async fn round(
 
 /// The workspace's node, where secrets can be sealed for it.
 fn sealable(workspace: &WorkspaceView) -> Option<NodeId> {
-    let states = [WorkspaceState::Provisioning, WorkspaceState::Ready, WorkspaceState::Degraded];
+    // Of one that is suspended the server takes them while it is resumed.
+    let states =
+        [WorkspaceState::Provisioning, WorkspaceState::Ready, WorkspaceState::Degraded, WorkspaceState::Suspended];
     let is_there = states.iter().any(|state| state.as_str() == workspace.state);
     let node = workspace.node.as_ref().filter(|node| is_there && node.verified && node.recipient.is_some());
     node.map(|node| node.id)

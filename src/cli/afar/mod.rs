@@ -4,6 +4,7 @@ pub(super) mod converge;
 pub(super) mod down;
 mod give;
 mod publish;
+pub(super) mod resume;
 pub(super) mod up;
 
 use std::collections::BTreeMap;

@@ -2,14 +2,13 @@
 
 use crate::Result;
 use crate::api::views::WorkspaceView;
+use crate::cli::afar;
 use crate::cli::env::{Env, Held};
-use crate::cli::follow::{Begun, follow};
 use crate::cli::plane::Plane;
 use crate::cli::publish::{publish, reconcile};
 use crate::cli::text::places;
 use crate::cli::up;
 use crate::cli::work::Work;
-use crate::client::Client;
 use crate::id::RevisionId;
 use crate::store::{ManagedBy, Suspender, Workspace};
 use crate::workflow::flows::{resume, suspend};
@@ -33,7 +32,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     let workspace = plane.named(slug).await?;
     let plane = match plane {
         Plane::There(client) => {
-            there(env, &client, &workspace).await?;
+            afar::resume::resume(env, &client, &workspace).await?;
             Plane::There(client)
         }
         Plane::Here { store, .. } => {
@@ -47,12 +46,6 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     env.printer.data(&workspace, format!("{slug} is {} {addresses}", workspace.state).trim_end())
 }
 
-async fn there(env: &Env, client: &Client, workspace: &WorkspaceView) -> Result<()> {
-    let path = format!("/v1/workspaces/{}/resume", workspace.id);
-    let begun: Begun = client.create(&path, &serde_json::json!({})).await?;
-    follow(env, client, &workspace.slug, begun.workflow.id).await
-}
-
 async fn here(env: &Env, workspace: &WorkspaceView) -> Result<()> {
     let held = env.hold("stead workspace resume").await?;
     let id = workspace.id;
@@ -62,7 +55,7 @@ async fn here(env: &Env, workspace: &WorkspaceView) -> Result<()> {
     let work = Work::new(env, &held)?;
     // What it has stopped is started, and what it has not, stays.
     work.close(suspend::KIND, &workspace, "its workspace is resumed").await?;
-    let workflow = work.enqueue_asked(resume::KIND, &workspace, None, revision).await?;
+    let workflow = work.enqueue_resume(&workspace, revision).await?;
     work.run(vec![(workspace.slug.clone(), workflow)]).await
 }
 

@@ -1,14 +1,15 @@
 //! `stead workspace suspend`.
 
-use crate::Result;
 use crate::api::views::WorkspaceView;
 use crate::cli::env::Env;
 use crate::cli::follow::{Begun, follow};
 use crate::cli::plane::Plane;
 use crate::cli::work::Work;
 use crate::client::Client;
-use crate::store::Suspender;
-use crate::workflow::flows::{resume, suspend};
+use crate::store::{Placement, Suspender};
+use crate::workflow::flows::suspend::{self, Asked};
+use crate::workflow::flows::{Params, resume};
+use crate::{Error, Result};
 
 /// Stops a workspace's node, and keeps all that is on it, until the workspace is resumed
 ///
@@ -55,12 +56,23 @@ async fn there(args: &Args, env: &Env, client: &Client, workspace: &WorkspaceVie
 
 async fn here(args: &Args, env: &Env, workspace: &WorkspaceView) -> Result<()> {
     let held = env.hold("stead workspace suspend").await?;
-    let (id, reason) = (workspace.id, args.reason.clone());
-    let wish = held.store.write(move |tx| Box::pin(suspend::wish(tx, id, Suspender::Operator, reason)));
-    let (workspace, _) = wish.await?;
-    let work = Work::new(env, &held)?;
+    let (work, id, reason) = (Work::new(env, &held)?, workspace.id, args.reason.clone());
+    let (engine, actor) = (work.engine.clone(), env.actor());
+    // Together: nothing else would make so what was written down.
+    let wish = held.store.write(move |tx| {
+        Box::pin(async move {
+            let (workspace, _) = suspend::wish(tx, id, Suspender::Operator, reason.clone()).await?;
+            let asked = Asked { params: Params::of(&workspace, &actor), by: Suspender::Operator, reason };
+            let asked =
+                serde_json::to_value(&asked).map_err(|error| Error::failed("a workflow's input").because(error))?;
+            let (subject, revision, placement) = (id.to_string(), workspace.revision_id, Placement::default());
+            let workflow = engine.enqueue_in(tx, suspend::KIND, &subject, asked, revision, placement).await?;
+            Ok((workspace, workflow))
+        })
+    });
+    let (workspace, workflow) = wish.await?;
+    work.name(&id.to_string(), &workspace.slug);
     work.close_converge(&workspace, "its workspace is suspended").await?;
     work.close(resume::KIND, &workspace, "its workspace is suspended again").await?;
-    let workflow = work.enqueue_asked(suspend::KIND, &workspace, args.reason.clone(), workspace.revision_id).await?;
     work.run(vec![(workspace.slug.clone(), workflow)]).await
 }
