@@ -17,7 +17,7 @@ use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::{WorkflowId, WorkspaceId};
 use crate::store::{ManagedBy, Placement, Tx, Workspace, WorkspaceState};
-use crate::workflow::flows::{Params, deprovision, provision};
+use crate::workflow::flows::{Params, deprovision, provision, resume};
 use crate::{Error, Result};
 
 /// Ends a workspace: its node is wiped and destroyed, and its slug is free again
@@ -31,7 +31,7 @@ use crate::{Error, Result};
     ),
     responses(
         (status = 202, body = Begun),
-        (status = 409, description = "The fleet's files declare it", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The fleet's files declare it, or operators suspended it and the caller is none", body = Problem, content_type = "application/problem+json"),
         (status = 412, description = "It was changed meanwhile", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
@@ -53,6 +53,7 @@ pub(super) async fn delete(
             if let Err(problem) = expected.check(workspace.version) {
                 return Ok(Err(problem));
             }
+            resume::may_lift(&workspace, caller.suspender())?;
             // One that is taken out of the files is destroyed by nothing else once the store is shared.
             if workspace.managed_by == ManagedBy::Files && declared.fleet.workspace(&workspace.slug).is_some() {
                 return Err(Error::conflict("the fleet's files declare this workspace")

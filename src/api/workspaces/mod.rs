@@ -25,7 +25,8 @@ use super::conditional::etag;
 use super::views::{WorkflowView, WorkspaceView};
 use super::{App, Problem};
 use crate::id::WorkspaceId;
-use crate::store::{Node, Tx, Workspace, WorkspaceState};
+use crate::store::{Node, Suspender, Tx, WorkflowState, Workspace, WorkspaceState};
+use crate::workflow::flows;
 use crate::workflow::flows::suspend::refuse;
 use crate::{Error, Result};
 
@@ -54,12 +55,35 @@ fn tagged(workspace: Workspace, node: Option<Node>) -> Response {
     ([(header::ETAG, tag)], axum::Json(WorkspaceView::new(workspace, node))).into_response()
 }
 
+/// Refuses to answer with a workflow that is live already and would not do what is asked: one that waits for a person, and a
+/// customer's `resume`, which lifts nothing that operators said.
+async fn passable(tx: &mut Tx, kind: &str, id: WorkspaceId, by: Suspender) -> Result<()> {
+    let Some(live) = tx.live_workflow(kind, &id.to_string()).await? else { return Ok(()) };
+    if live.state == WorkflowState::Parked {
+        return Err(Error::conflict(format!("an earlier {kind} of this workspace is parked")).hint(format!(
+            "an operator takes it on: `stead workflow retry {0}`, or `stead workflow abandon {0}`",
+            live.id
+        )));
+    }
+    let is_customers = live.params["by"] == Suspender::Customer.as_str();
+    if kind == flows::resume::KIND && by == Suspender::Operator && is_customers {
+        return Err(Error::conflict("a customer's resume of this workspace is not over yet").hint("wait until it is"));
+    }
+    Ok(())
+}
+
 /// The workspace, and its node, which serves. Held, so that of two requests the second sees what the first has written.
 pub(super) async fn served(tx: &mut Tx, id: WorkspaceId) -> Result<(Workspace, Node)> {
     let none =
         || Error::conflict("there is no node yet that serves this workspace").hint("wait until the workspace is ready");
     let workspace = tx.workspace(id).await?.ok_or_else(none)?;
     refuse(&workspace)?;
+    if workspace.suspension.is_some() {
+        let error = format!("the workspace {:?} is about to be suspended, or resumed", workspace.slug);
+        return Err(
+            Error::conflict(error).hint("`stead workspace resume` comes first, where that does not end by itself")
+        );
+    }
     let node = serving(tx, &workspace).await?.ok_or_else(none)?;
     Ok((workspace, node))
 }

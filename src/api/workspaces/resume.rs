@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::Begun;
 use super::create::{begun, to_value};
+use super::{Begun, passable};
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
@@ -29,7 +29,7 @@ use crate::workflow::flows::{Params, resume as flow};
     ),
     responses(
         (status = 202, body = Begun, headers(("Location" = String))),
-        (status = 409, description = "It is not suspended, or operators suspended it and the caller is none", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It is not suspended, operators suspended it and the caller is none, or an earlier resume is parked", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("workspace.suspend"))),
@@ -46,6 +46,7 @@ pub(super) async fn resume(
     let (engine, asker, by) = (app.engine().clone(), caller.clone(), caller.suspender());
     let resume = once(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
+            passable(tx, flow::KIND, id, by).await?;
             let (workspace, node) = flow::asked(tx, id, by).await?;
             let params = to_value(&Asked { params: Params::of(&workspace, asker.actor()), by, reason: None })?;
             let (subject, placement) = (id.to_string(), placement(Some(&node), ProviderKind::Local));

@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Begun;
 use super::create::{begun, to_value};
+use super::{Begun, passable};
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
@@ -42,7 +42,7 @@ pub(super) struct Suspend {
     request_body = Suspend,
     responses(
         (status = 202, body = Begun, headers(("Location" = String))),
-        (status = 409, description = "There is no node that serves, or it is being replaced", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is no node that serves, it is being replaced, or an earlier suspension is parked", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("workspace.suspend"))),
@@ -60,6 +60,7 @@ pub(super) async fn suspend(
     let (engine, asker, by) = (app.engine().clone(), caller.clone(), caller.suspender());
     let suspend = once(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
+            passable(tx, flow::KIND, id, by).await?;
             let (workspace, node) = flow::wish(tx, id, by, reason.clone()).await?;
             let params = to_value(&Asked { params: Params::of(&workspace, asker.actor()), by, reason })?;
             let (subject, placement) = (id.to_string(), placement(Some(&node), ProviderKind::Local));
