@@ -1,13 +1,18 @@
 //! A workspace suspended and resumed through the API: who may, and what is refused meanwhile.
 
 use serde_json::{Value, json};
-use stead::store::{NodeState, Suspender, WorkspaceState};
+use stead::store::{ManagedBy, NodeState, Suspender, WorkspaceState};
 
 use super::secrets::{give, served};
 use super::{Api, ROOT};
 use crate::{Kind, both};
 
-both!(a_suspension_is_asked_for_once_and_shown, what_operators_suspended_no_customer_resumes);
+both!(
+    a_suspension_is_asked_for_once_and_shown,
+    what_operators_suspended_no_customer_resumes,
+    what_waits_for_a_person_is_no_answer,
+    a_declared_secret_is_taken_while_its_workspace_is_resumed,
+);
 
 async fn ask(api: &Api, who: &str, id: &str, verb: &str, body: Value) -> super::Answer {
     api.json(who, &format!("POST /v1/workspaces/{id}/{verb}"), "", &body).await
@@ -33,6 +38,18 @@ async fn settle(api: &Api, id: &str, suspended: bool) {
         })
     });
     settle.await.unwrap();
+}
+
+async fn park(api: &Api, kind: &'static str, id: &str) {
+    let id = id.to_owned();
+    let park = api.world.store.write(move |tx| {
+        Box::pin(async move {
+            let mut live = tx.live_workflow(kind, &id).await?.unwrap();
+            live.state = stead::store::WorkflowState::Parked;
+            tx.update_workflow(&live).await
+        })
+    });
+    park.await.unwrap();
 }
 
 async fn a_suspension_is_asked_for_once_and_shown(kind: Kind) {
@@ -96,10 +113,19 @@ async fn a_suspension_is_asked_for_once_and_shown(kind: Kind) {
     let log = api.ask(ROOT, &format!("GET /v1/audit?target={id}"), "").await;
     assert!(log.body.contains("workspace.suspend") && log.body.contains("workspace.resume"), "{}", log.body);
 
-    // A rebuild under way has two nodes: it comes first.
+    // A rebuild under way has two nodes: it comes first. None comes before a suspension that is about to be.
     ask(&api, ROOT, &id, "rebuild", json!({})).await;
     let refused = ask(&api, ROOT, &id, "suspend", json!({})).await;
     assert!(refused.problem() == "conflict" && refused.body.contains("being replaced"), "{}", refused.body);
+    park(&api, "rebuild", &id).await;
+    let refused = ask(&api, ROOT, &id, "suspend", json!({})).await;
+    assert!(refused.body.contains("stead workflow abandon"), "{}", refused.body);
+    let (id, ..) = served(&api, "gamma").await;
+    ask(&api, ROOT, &id, "suspend", json!({})).await;
+    for verb in ["rebuild", "rotate-identity"] {
+        let refused = ask(&api, ROOT, &id, verb, json!({})).await;
+        assert!(refused.problem() == "conflict" && refused.body.contains("about to be"), "{}", refused.body);
+    }
 
     // One that is suspended is deleted as any other.
     let (id, ..) = served(&api, "beta").await;
@@ -137,5 +163,46 @@ async fn what_operators_suspended_no_customer_resumes(kind: Kind) {
     assert!(refused.body.contains("the platform suspended this workspace: unpaid"), "{}", refused.body);
     assert_eq!(send("suspend", json!({"reason": "holidays"})).await.status, 202);
     assert_eq!(by().await, unpaid, "and no other word takes it away");
+    let deleted = api.raw(&format!("DELETE /v1/workspaces/{id}"), &owner).await;
+    assert!(deleted.problem() == "conflict" && deleted.body.contains("unpaid"), "{}", deleted.body);
     assert_eq!(ask(&api, ROOT, &id, "resume", json!({})).await.status, 202);
+}
+
+async fn what_waits_for_a_person_is_no_answer(kind: Kind) {
+    let api = Api::start(kind).await;
+    let (id, ..) = served(&api, "acme").await;
+    let owner = api.person("owner@example.com", None, Some((&id, "owner"))).await;
+    let send = async |verb: &str| api.send_json(&format!("POST /v1/workspaces/{id}/{verb}"), &owner, &json!({})).await;
+    assert_eq!(send("suspend").await.status, 202);
+    park(&api, "suspend", &id).await;
+    let refused = ask(&api, ROOT, &id, "suspend", json!({})).await;
+    assert!(refused.problem() == "conflict" && refused.body.contains("stead workflow retry"), "{}", refused.body);
+    settle(&api, &id, true).await;
+    assert_eq!(send("resume").await.status, 202);
+    let refused = ask(&api, ROOT, &id, "resume", json!({})).await;
+    assert!(refused.problem() == "conflict" && refused.body.contains("customer's resume"), "{}", refused.body);
+    park(&api, "resume", &id).await;
+    assert_eq!(send("resume").await.problem(), "conflict");
+}
+
+async fn a_declared_secret_is_taken_while_its_workspace_is_resumed(kind: Kind) {
+    let api = Api::start(kind).await;
+    let (id, ..) = served(&api, "acme").await;
+    let workspace = id.parse().unwrap();
+    let declare = api.world.store.write(move |tx| {
+        Box::pin(async move {
+            let mut workspace = tx.workspace(workspace).await?.unwrap();
+            workspace.managed_by = ManagedBy::Files;
+            tx.update_workspace(&workspace).await
+        })
+    });
+    declare.await.unwrap();
+    ask(&api, ROOT, &id, "suspend", json!({})).await;
+    settle(&api, &id, true).await;
+    assert_eq!(give(&api, &id, "API_KEY", "x").await.problem(), "conflict");
+    assert_eq!(ask(&api, ROOT, &id, "resume", json!({})).await.status, 202);
+    let given = give(&api, &id, "API_KEY", "x").await;
+    assert_eq!(given.status, 202, "{}", given.body);
+    park(&api, "resume", &id).await;
+    assert_eq!(give(&api, &id, "API_KEY", "y").await.problem(), "conflict");
 }
