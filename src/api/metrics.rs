@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 
 use super::caller::Caller;
-use super::sweeps::findings;
+use super::sweeps::{FindingView, findings};
 use super::{App, Problem};
 use crate::accounts::policy::Permission;
 use crate::store::{NodeState, StateCount, WorkspaceState};
@@ -77,9 +77,9 @@ async fn look(app: &App) -> Result<()> {
     gauge!("stead_leases", "state" => "held").set(as_f64(leases.held));
     gauge!("stead_leases", "state" => "expired").set(as_f64(leases.expired));
     let sweeps = reader.sweeps().await?;
-    let found: Vec<_> = sweeps.iter().map(findings).collect::<Result<Vec<_>>>()?.concat();
+    let found: Vec<FindingView> = sweeps.iter().flat_map(findings).collect();
     for fault in Fault::ALL {
-        let left = found.iter().filter(|finding| finding.fault == fault && !finding.mended).count();
+        let left = found.iter().filter(|finding| finding.fault == fault.as_str() && !finding.mended).count();
         gauge!("stead_orphans", "kind" => fault.as_str()).set(as_f64(i64::try_from(left).unwrap_or(i64::MAX)));
     }
     let oldest = sweeps.iter().map(|sweep| (now - sweep.swept_at).num_seconds().max(0)).max();

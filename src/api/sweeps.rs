@@ -19,7 +19,7 @@ use crate::accounts::policy::Permission;
 use crate::clock::Timestamp;
 use crate::id::{Mark, NodeId, WorkspaceId};
 use crate::store::{Ability, Placement, SweepRecord, Tx};
-use crate::workflow::flows::sweep::{self, Finding, Mend};
+use crate::workflow::flows::sweep::{self, Mend};
 use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -44,7 +44,7 @@ pub struct SweepView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FindingView {
     /// `left_over`: the machine of a node that is gone. `unknown`: a machine that the record has never heard of. `lost`: a node
-    /// whose machine is gone.
+    /// whose machine is gone. Newer workers may find more.
     pub fault: String,
     /// The machine's mark.
     #[schema(value_type = String)]
@@ -59,20 +59,10 @@ pub struct FindingView {
     pub mended: bool,
 }
 
-impl From<Finding> for FindingView {
-    fn from(finding: Finding) -> Self {
-        let Finding { fault, mark, node, workspace, mended, .. } = finding;
-        Self { fault: fault.as_str().to_owned(), mark, node, workspace, mended }
-    }
-}
-
-/// What a sweep found, from its record.
-///
-/// # Errors
-/// Fails where another version of the program has written it in another form.
-pub(super) fn findings(sweep: &SweepRecord) -> Result<Vec<Finding>> {
-    serde_json::from_value(sweep.findings.clone())
-        .map_err(|error| Error::failed(format!("what was found on {} cannot be read", sweep.host)).because(error))
+/// What a sweep found, from its record. What a newer worker has written in another form is left out: it must not hide the rest.
+pub(super) fn findings(sweep: &SweepRecord) -> Vec<FindingView> {
+    let found = sweep.findings.as_array().into_iter().flatten();
+    found.filter_map(|finding| FindingView::deserialize(finding).ok()).collect()
 }
 
 /// Lists what the last sweep of each host found
@@ -87,7 +77,7 @@ async fn list(State(app): State<App>, Extension(caller): Extension<Caller>) -> R
     caller.may(&app, Permission::NodeRead, None).await?;
     let mut items = Vec::new();
     for sweep in app.store().read().await?.sweeps().await? {
-        let findings = findings(&sweep)?.into_iter().map(FindingView::from).collect();
+        let findings = findings(&sweep);
         items.push(SweepView { host: sweep.host, provider: sweep.provider, swept_at: sweep.swept_at, findings });
     }
     Ok(Json(Page { items, next: None }))

@@ -39,6 +39,17 @@ async fn what_hosts_found_is_read_and_counted(kind: Kind) {
     // Found again: the last word counts.
     put(&api, "south", vec![left.clone(), left]).await;
     assert_eq!(list().await["items"].as_array().unwrap().len(), 2);
+    // What a newer worker found hides nothing.
+    let newer = finding(&api, Fault::Lost, false);
+    let mut newer = json!([newer, newer]);
+    newer[0]["fault"] = json!("asleep");
+    newer.as_array_mut().unwrap().push(json!({"form": 2}));
+    let write = api.world.store.write(move |tx| Box::pin(async move { tx.put_sweep("west", "local", &newer).await }));
+    write.await.unwrap();
+    let listed = list().await;
+    let faults: Vec<&Value> =
+        listed["items"][2]["findings"].as_array().unwrap().iter().map(|found| &found["fault"]).collect();
+    assert_eq!(faults, ["asleep", "lost"]);
     let support = api.token(json!({"name": "s", "role": "support"})).await;
     assert_eq!(api.ask(&support, "GET /v1/sweeps", "").await.status, 200);
     let figures = api.ask(ROOT, "GET /metrics", "").await.body;
