@@ -7,14 +7,14 @@
 //! way to the outside. (QEMU's own user network would let it reach all that listens on the host's loopback.)
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, PipeWriter, Write};
+use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
 use rustix::io::FdFlags;
@@ -46,6 +46,8 @@ const VCPUS: u32 = 1;
 const MEMORY: u64 = 1 << 30;
 /// How often the supervisor looks whether the node's folder is still there.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often a machine that is to shut down is told again.
+const PRESS: Duration = Duration::from_secs(10);
 /// How long QEMU may take to answer.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -159,13 +161,16 @@ pub(super) fn run(
     // Spawned by the first thread: it is the parent whose death ends the machine.
     let mut machine = Ended(command.spawn().context("starting QEMU")?);
     drop((command, socket, monitor, console));
-    ending.by(move || {
-        if let Err(error) = power_button(&control) {
-            tracing::warn!(%error, "the machine cannot be told to shut down");
-        }
-    });
     ending.listen()?;
+    let (mut monitor, mut pressed) = (Monitor::new(control)?, None::<Instant>);
     loop {
+        // A machine that has not booted far enough does not hear it.
+        if ending.is_told() && pressed.is_none_or(|last| last.elapsed() >= PRESS) {
+            pressed = Some(Instant::now());
+            if let Err(error) = monitor.press() {
+                tracing::warn!(%error, "the machine cannot be told to shut down");
+            }
+        }
         if let Some(status) = machine.0.try_wait()? {
             return Ok(status);
         }
@@ -194,23 +199,43 @@ fn monitor_of(command: &mut Command, end: UnixStream) -> Result<UnixStream> {
     Ok(end)
 }
 
-/// Presses the machine's power button (ACPI), at which systemd-logind has it shut down.
-fn power_button(mut control: &UnixStream) -> std::io::Result<()> {
-    control.set_read_timeout(Some(ANSWER))?;
-    control.write_all(b"{\"execute\": \"qmp_capabilities\"}\n{\"execute\": \"system_powerdown\"}\n")?;
-    // What was not answered yet would be dropped with the socket.
-    let mut answered = 0;
-    for line in BufReader::new(control).lines() {
-        let line = line?;
-        if line.starts_with("{\"error\"") {
-            return Err(std::io::Error::other(line));
-        }
-        answered += usize::from(line.starts_with("{\"return\""));
-        if answered == 2 {
-            return Ok(());
-        }
+/// What QEMU is told through.
+struct Monitor {
+    control: BufReader<UnixStream>,
+    /// Whether QEMU takes commands: it says what it can once.
+    greeted: bool,
+}
+
+impl Monitor {
+    fn new(control: UnixStream) -> std::io::Result<Self> {
+        control.set_read_timeout(Some(ANSWER))?;
+        Ok(Self { control: BufReader::new(control), greeted: false })
     }
-    Err(std::io::ErrorKind::UnexpectedEof.into())
+
+    /// Presses the machine's power button (ACPI), at which systemd-logind has it shut down; one that is doing so already goes on.
+    fn press(&mut self) -> std::io::Result<()> {
+        if !self.greeted {
+            self.execute("qmp_capabilities")?;
+            self.greeted = true;
+        }
+        self.execute("system_powerdown")
+    }
+
+    fn execute(&mut self, command: &str) -> std::io::Result<()> {
+        let line = format!("{{\"execute\": \"{command}\"}}\n");
+        self.control.get_mut().write_all(line.as_bytes())?;
+        for line in self.control.by_ref().lines() {
+            let line = line?;
+            if line.starts_with("{\"error\"") {
+                return Err(std::io::Error::other(line));
+            }
+            // Between, it tells of events.
+            if line.starts_with("{\"return\"") {
+                return Ok(());
+            }
+        }
+        Err(std::io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 /// A descriptor that processes which are started from now on inherit.
@@ -282,14 +307,16 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_told_to_shut_down() {
+    fn a_machine_is_told_to_shut_down_as_often_as_it_takes() {
         let (control, monitor) = UnixStream::pair().unwrap();
         let mut command = Command::new(QEMU.path().unwrap());
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-accel", "tcg", "-m", "64M"]);
         let monitor = monitor_of(&mut command, monitor).unwrap();
         let _machine = Ended(command.stdin(Stdio::null()).spawn().unwrap());
         drop(monitor);
-        power_button(&control).unwrap();
+        let mut monitor = Monitor::new(control).unwrap();
+        monitor.press().unwrap();
+        monitor.press().unwrap();
     }
 
     #[test]
