@@ -19,6 +19,7 @@ use crate::Result;
 use crate::audit::Entry;
 use crate::fleet::ProviderKind;
 use crate::id::{Mark, NodeId, WorkspaceId};
+use crate::image::stages::Stages;
 use crate::store::{Listed, Node, NodeRole, NodeState, Store, WorkspaceState};
 
 /// The kinds of providers that make machines.
@@ -170,7 +171,8 @@ async fn destroy(platform: &Platform, store: &Store, finding: &Finding, actor: &
     // Before: what is destroyed without a record of it was destroyed by nobody.
     let entry = Entry::new(actor, "machine.destroy", finding.node.to_string()).detail("mark", finding.mark.as_str());
     store.write(move |tx| Box::pin(entry.append(tx))).await?;
-    platform.provider(&finding.provider)?.destroy(&finding.mark).await
+    platform.provider(&finding.provider)?.destroy(&finding.mark).await?;
+    Stages::new(&platform.config.cache_dir).unpin(finding.mark.as_str())
 }
 
 /// Writes down that a node is gone which served nobody.
@@ -196,7 +198,9 @@ async fn write_down(store: &Store, id: NodeId, actor: &str) -> Result<bool> {
         Box::pin(async move {
             let Some(mut node) = tx.node(id).await? else { return Ok(false) };
             let serves = node.role == NodeRole::Serving;
-            if serves && matches!(node.state, NodeState::Gone | NodeState::Deprovisioning | NodeState::Degraded) {
+            // Changed since it was looked for.
+            let is_over = node.state == NodeState::Gone;
+            if is_over || serves && matches!(node.state, NodeState::Deprovisioning | NodeState::Degraded) {
                 return Ok(false);
             }
             node.state = if serves { NodeState::Degraded } else { NodeState::Gone };
