@@ -8,6 +8,7 @@ mod changes;
 mod control_plane;
 mod converge;
 mod crash;
+mod declared;
 mod fleet;
 mod flows;
 mod guard;
