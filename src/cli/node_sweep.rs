@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// After a restore from an older backup they may be customers'.
     #[arg(long, requires = "fix")]
     unknown: bool,
+    /// Through a control API: have this host alone swept
+    #[arg(long, value_name = "HOST", requires = "fix")]
+    host: Option<String>,
     #[command(flatten)]
     control: ControlArgs,
 }
@@ -43,6 +46,10 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
         && let Some(client) = env.remote()?
     {
         return there(args, env, &client).await;
+    }
+    if args.host.is_some() {
+        return Err(Error::input("--host is for a control API, and this command looks at the host that it runs on")
+            .hint("leave it out, or run the command on that host"));
     }
     let control = env.control(layers).await?;
     let platform = control.platform(env)?;
@@ -85,7 +92,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 /// Has every host swept, where something is to be put right, and shows what was found on each.
 async fn there(args: &Args, env: &Env, client: &Client) -> Result<()> {
     if args.fix {
-        let body = serde_json::json!({"fix": true, "unknown": args.unknown});
+        let body = serde_json::json!({"host": args.host, "fix": true, "unknown": args.unknown});
         let begun: SweepsBegun = client.create("/v1/sweeps", &body).await?;
         for workflow in begun.workflows {
             follow(env, client, &workflow.subject, workflow.id).await?;
