@@ -32,9 +32,11 @@ pub(in crate::cli) async fn resume(env: &Env, client: &Client, workspace: &Works
     }
 }
 
-/// The folder here, where its files declare the workspace.
+/// The folder here, where its files declare the workspace, and the workspace is suspended: of another one the server says what is
+/// wrong.
 fn place_of(env: &Env, workspace: &WorkspaceView) -> Result<Option<Place>> {
-    if workspace.managed_by != ManagedBy::Files.as_str() || env.fleet_dir().is_err() {
+    let is_declared = workspace.managed_by == ManagedBy::Files.as_str();
+    if !is_declared || workspace.suspension.is_none() || env.fleet_dir().is_err() {
         return Ok(None);
     }
     Ok(Some(env.place()?).filter(|place| place.desired.fleet.workspace(&workspace.slug).is_some()))
