@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::collector::{Collector, Span};
 use crate::crash::{DEPROVISION, PROVISION};
-use crate::fleet::{PLANTED, TestFleet, files_with, text};
+use crate::fleet::{TestFleet, files_with, text};
 use crate::postgres::Database;
 
 /// A program that is ended with the test.
