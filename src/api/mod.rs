@@ -30,6 +30,7 @@ mod streams;
 pub mod sweeps;
 mod tokens;
 pub mod views;
+mod work;
 mod workflows;
 mod workspaces;
 

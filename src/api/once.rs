@@ -57,6 +57,22 @@ impl Created {
     }
 }
 
+/// As [`once`], of what enqueues work: workers are told of it.
+pub(super) async fn begin<F>(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    hash: String,
+    act: F,
+) -> Result<Response, Problem>
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<Created>> + Send + 'static,
+{
+    let answer = once(app, caller, headers, hash, act).await?;
+    app.store().tell_of_work();
+    Ok(answer)
+}
+
 /// Does `act` in one transaction, and keeps its answer under the caller's key, if they gave one; or gives the answer that was
 /// kept. `hash` is that of the request.
 pub(super) async fn once<F>(

@@ -14,6 +14,7 @@ use super::caller::Caller;
 use super::extract::{Body, Path};
 use super::page::Page;
 use super::views::{SecretView, WorkflowView};
+use super::work::{enqueued, to_value};
 use super::workspaces::{missing, sealable, serving};
 use super::{App, Problem};
 use crate::accounts::policy::{self, Decision, Permission};
@@ -235,9 +236,8 @@ async fn begin(
     given: Given,
     secret: SecretRecord,
 ) -> Result<SecretBegun> {
-    let params = serde_json::to_value(&given).map_err(|error| Error::failed("a workflow's input").because(error))?;
+    let params = to_value(&given)?;
     let (subject, placement) = (workspace.id.to_string(), placement(Some(node), ProviderKind::Local));
     let workflow = engine.enqueue_another_in(tx, kind, &subject, params, workspace.revision_id, placement).await?;
-    let workflow = tx.workflow(workflow).await?.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
-    Ok(SecretBegun { secret: SecretView::from(secret), workflow: WorkflowView::new(workflow, Vec::new()) })
+    Ok(SecretBegun { secret: SecretView::from(secret), workflow: enqueued(tx, workflow).await? })
 }

@@ -11,9 +11,10 @@ use utoipa_axum::routes;
 
 use super::caller::Caller;
 use super::extract::Body;
-use super::once::{Created, once};
+use super::once::{Created, begin};
 use super::page::Page;
 use super::views::WorkflowView;
+use super::work::{enqueued, to_value};
 use super::{App, Problem};
 use crate::accounts::policy::Permission;
 use crate::clock::Timestamp;
@@ -23,7 +24,7 @@ use crate::workflow::flows::sweep::{self, Mend};
 use crate::{Error, Result};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list, begin))
+    OpenApiRouter::new().routes(routes!(list, sweep))
 }
 
 /// What the last sweep of a host found, with one kind of provider.
@@ -123,7 +124,7 @@ pub struct SweepsBegun {
     ),
     extensions(("x-permission" = json!("node.sweep"))),
 )]
-async fn begin(
+async fn sweep(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
@@ -136,12 +137,12 @@ async fn begin(
     }
     let mend = Mend { known: fix, unknown };
     let (engine, asker) = (app.engine().clone(), caller.clone());
-    let begin = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let mut workflows = Vec::new();
             for host in hosts(tx, host).await? {
                 let params = sweep::Params { host: host.clone(), mend, actor: asker.actor().to_owned() };
-                let (params, subject) = (super::workspaces::to_value(&params)?, sweep::subject(&host));
+                let (params, subject) = (to_value(&params)?, sweep::subject(&host));
                 if let Some(live) = tx.live_workflow(sweep::KIND, &subject).await?
                     && ["known", "unknown"].iter().any(|word| live.params[word] != params[word])
                 {
@@ -151,16 +152,12 @@ async fn begin(
                 let placement = Placement { needs: Some(Ability::Local), host: Some(host) };
                 let workflow = engine.enqueue_in(tx, sweep::KIND, &subject, params, None, placement).await?;
                 asker.entry("node.sweep", subject).detail("fix", fix).detail("unknown", unknown).append(tx).await?;
-                let workflow = tx.workflow(workflow).await?;
-                let workflow = workflow.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
-                workflows.push(WorkflowView::new(workflow, Vec::new()));
+                workflows.push(enqueued(tx, workflow).await?);
             }
             Created::new(StatusCode::ACCEPTED, &SweepsBegun { workflows })
         })
     });
-    let answer = begin.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }
 
 /// The hosts that are to be swept.

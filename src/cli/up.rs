@@ -204,16 +204,8 @@ pub(super) fn check_host(env: &Env, held: &Held, slugs: &[String], bare: &[Strin
     let mut instead = Vec::new();
     for slug in slugs {
         let Ok((workspace, tier)) = desired.workspace(slug) else { continue };
-        let Some(provider) = desired.fleet.provider(workspace) else { continue };
-        if provider.kind == ProviderKind::Ssh {
+        if desired.drivable(slug)? == ProviderKind::Ssh {
             continue;
-        }
-        if provider.kind != ProviderKind::Local {
-            return Err(Error::input(format!(
-                "workspace {slug:?} lives at a provider of kind {:?}, which this version of stead cannot drive yet",
-                provider.kind.to_string()
-            ))
-            .hint("name the other workspaces: `stead up WORKSPACE…`"));
         }
         if !bare.contains(slug) {
             continue;

@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{App, Problem};
@@ -13,11 +12,11 @@ use crate::accounts::policy::Permission;
 use crate::api::app::{Flows, placement};
 use crate::api::caller::Caller;
 use crate::api::extract::Body;
-use crate::api::once::{Created, once};
+use crate::api::once::{Created, begin};
 use crate::api::views::{WorkflowView, WorkspaceView};
-use crate::fleet::ProviderKind;
-use crate::id::{RevisionId, WorkflowId};
-use crate::store::{Tx, Workspace, WorkspaceState};
+use crate::api::work::{enqueued, to_value};
+use crate::id::RevisionId;
+use crate::store::{Tx, WorkspaceState};
 use crate::workflow::flows::{Desired, Params, converge, deprovision, provision, publish, suspend};
 use crate::{Error, Result};
 
@@ -84,7 +83,7 @@ pub(super) async fn up(
     }
     let desired = app.platform().desired(app.store(), Some(revision)).await?;
     let (engine, asker) = (app.engine().clone(), caller.clone());
-    let begun = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let mut workspaces = Vec::new();
             for slug in &slugs {
@@ -93,9 +92,7 @@ pub(super) async fn up(
             Created::new(StatusCode::ACCEPTED, &Begun { workspaces })
         })
     });
-    let answer = begun.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }
 
 /// Enqueues what brings one workspace up. What works on it already comes first: flows of one workspace take turns.
@@ -107,7 +104,7 @@ async fn bring(
     slug: &str,
     revision: RevisionId,
 ) -> Result<Brought> {
-    let kind = drivable(desired, slug)?;
+    let kind = desired.drivable(slug)?;
     let tier = &desired.workspace(slug)?.1.name;
     let entry = |action: &str, target: String| caller.entry(action, target);
     let workspace = publish::reconcile(tx, slug, tier, revision, &entry).await?;
@@ -128,22 +125,23 @@ async fn bring(
             .hint("bring it up again when that is over: `stead workflow list` shows it"));
     }
     let goes = going.is_some();
-    let params = params(&workspace, caller)?;
+    let params = to_value(&Params::of(&workspace, caller.actor()))?;
     let mut workflows = Vec::new();
     if node.is_none() || unfinished.is_some() || goes {
         // Where another node is to come, any host may make it.
         let place = if goes { placement(None, kind) } else { place.clone() };
         let made = engine.enqueue_in(tx, provision::KIND, &subject, params.clone(), Some(revision), place);
-        workflows.push(made.await?);
+        let made = made.await?;
+        workflows.push(enqueued(tx, made).await?);
     }
     // What an earlier request began goes on with what was declared then.
     let is_behind = unfinished.is_some_and(|unfinished| unfinished.revision_id != Some(revision));
     if workflows.is_empty() || is_behind {
         let made = engine.enqueue_another_in(tx, converge::KIND, &subject, params, Some(revision), place);
-        workflows.push(made.await?);
+        let made = made.await?;
+        workflows.push(enqueued(tx, made).await?);
     }
     caller.entry("workspace.up", subject).append(tx).await?;
-    let workflows = views(tx, workflows).await?;
     Ok(Brought { workspace: WorkspaceView::new(workspace, node), workflows })
 }
 
@@ -151,31 +149,4 @@ async fn bring(
 async fn is_ended(tx: &mut Tx, subject: &str) -> Result<bool> {
     let ending = tx.live_workflow(deprovision::KIND, subject).await?;
     Ok(ending.is_some_and(|ending| ending.params["ends"].as_bool().unwrap_or_default()))
-}
-
-/// The kind of the workspace's provider, where this version can make nodes there.
-fn drivable(desired: &Desired, slug: &str) -> Result<ProviderKind> {
-    let (workspace, _) = desired.workspace(slug).map_err(|error| Error::input(error.to_string()))?;
-    match desired.fleet.provider(workspace).map(|provider| provider.kind) {
-        Some(kind @ (ProviderKind::Local | ProviderKind::Ssh)) => Ok(kind),
-        Some(other) => Err(Error::input(format!(
-            "workspace {slug:?} lives at a provider of kind {:?}, which this version of stead cannot drive yet",
-            other.to_string()
-        ))),
-        None => Err(Error::input(format!("nothing declares the provider of workspace {slug:?}"))),
-    }
-}
-
-fn params(workspace: &Workspace, caller: &Caller) -> Result<Value> {
-    let params = Params::of(workspace, caller.actor());
-    serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))
-}
-
-async fn views(tx: &mut Tx, workflows: Vec<WorkflowId>) -> Result<Vec<WorkflowView>> {
-    let mut views = Vec::new();
-    for id in workflows {
-        let workflow = tx.workflow(id).await?.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
-        views.push(WorkflowView::new(workflow, Vec::new()));
-    }
-    Ok(views)
 }

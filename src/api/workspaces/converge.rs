@@ -14,7 +14,8 @@ use crate::accounts::policy::Permission;
 use crate::api::app::{Flows, placement};
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::once;
+use crate::api::once::begin;
+use crate::api::work::to_value;
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::{RevisionId, WorkflowId, WorkspaceId};
@@ -116,16 +117,14 @@ pub(super) async fn converge(
         }
     };
     let (engine, asker) = (app.engine().clone(), caller.clone());
-    let converge = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let kind = if checks { check::KIND } else { flow::KIND };
             let (workspace, workflow) = enqueue(tx, &engine, &asker, kind, id, &choice, (revision, &desired)).await?;
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = converge.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }
 
 async fn enqueue(
@@ -154,8 +153,7 @@ async fn enqueue(
     }
     let last = tx.last_workflow(kind, &subject).await?;
     let (choice, revision) = choice.resumed(last.as_ref(), Some(revision));
-    let given = Given { params: Params::of(&workspace, caller.actor()), choice };
-    let given = serde_json::to_value(given).map_err(|error| Error::failed("a workflow's input").because(error))?;
+    let given = to_value(&Given { params: Params::of(&workspace, caller.actor()), choice })?;
     let place = placement(Some(&node), ProviderKind::Local);
     let workflow = engine.enqueue_another_in(tx, kind, &subject, given, revision, place).await?;
     if kind == flow::KIND {

@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Begun;
@@ -13,8 +13,9 @@ use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
 use crate::api::extract::Body;
-use crate::api::once::{Created, once};
-use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::api::once::{Created, begin};
+use crate::api::views::WorkspaceView;
+use crate::api::work::{enqueued, to_value};
 use crate::api::{App, Problem};
 use crate::fleet::name;
 use crate::id::WorkflowId;
@@ -69,7 +70,7 @@ pub(super) async fn create(
     let kind = desired.made_at(&new.slug, &new.tier)?;
     let (engine, asker) = (app.engine().clone(), caller.clone());
     let most = app.accounts().workspaces;
-    let create = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let mut workspace = Workspace::new(new.slug, new.tier, ManagedBy::Api, tx.now());
             workspace.name = new.name;
@@ -86,23 +87,15 @@ pub(super) async fn create(
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = create.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }
 
 /// The answer: the workspace, and the workflow to watch.
 pub(super) async fn begun(tx: &mut Tx, workspace: Workspace, workflow: WorkflowId) -> Result<Created> {
     let location = format!("/v1/workspaces/{}", workspace.id);
     let node = tx.node_of(workspace.id).await?;
-    let workflow = tx.workflow(workflow).await?.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
-    let begun =
-        Begun { workspace: WorkspaceView::new(workspace, node), workflow: WorkflowView::new(workflow, Vec::new()) };
+    let begun = Begun { workspace: WorkspaceView::new(workspace, node), workflow: enqueued(tx, workflow).await? };
     Ok(Created::new(StatusCode::ACCEPTED, &begun)?.at(location))
-}
-
-pub(in crate::api) fn to_value(params: &impl Serialize) -> Result<serde_json::Value> {
-    serde_json::to_value(params).map_err(|error| Error::failed("a workflow's input").because(error))
 }
 
 /// Refuses a name that no list could show.

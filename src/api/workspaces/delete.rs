@@ -5,14 +5,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use super::create::to_value;
 use super::{Begun, missing};
 use crate::accounts::policy::Permission;
 use crate::api::app::{Flows, placement};
 use crate::api::caller::Caller;
 use crate::api::conditional::Expected;
 use crate::api::extract::Path;
-use crate::api::views::{WorkflowView, WorkspaceView};
+use crate::api::views::WorkspaceView;
+use crate::api::work::{enqueued, to_value};
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::{WorkflowId, WorkspaceId};
@@ -75,9 +75,7 @@ pub(super) async fn delete(
                 caller.entry("workspace.delete", subject).append(tx).await?;
             }
             let workspace = tx.workspace(id).await?.unwrap_or(workspace);
-            let workflow = tx.workflow(workflow).await?;
-            let workflow = workflow.ok_or_else(|| Error::failed("the workflow was just recorded"))?;
-            let workflow = WorkflowView::new(workflow, Vec::new());
+            let workflow = enqueued(tx, workflow).await?;
             Ok(Ok(Begun { workspace: WorkspaceView::new(workspace, node), workflow }))
         })
     });

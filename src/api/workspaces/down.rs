@@ -14,7 +14,7 @@ use crate::accounts::policy::Permission;
 use crate::api::app::Flows;
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::once;
+use crate::api::once::begin;
 use crate::api::{App, Problem};
 use crate::id::WorkspaceId;
 use crate::store::{ManagedBy, Tx, WorkspaceState};
@@ -61,7 +61,7 @@ pub(super) async fn down(
     caller.may(&app, Permission::FleetChange, Some(id)).await?;
     let Down { gone } = body.json()?;
     let (engine, asker) = (app.engine().as_actor(caller.actor()), caller.clone());
-    let down = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let none = || Error::conflict("there is no node to take down");
             let found = tx.workspace(id).await?.filter(|workspace| workspace.state != WorkspaceState::Gone);
@@ -87,9 +87,7 @@ pub(super) async fn down(
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = down.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }
 
 /// Ends what else waits to work on the workspace's node: it must not stand in the way of the next node, nor go on with that. What

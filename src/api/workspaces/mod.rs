@@ -20,7 +20,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use self::create::check_name;
-pub(super) use self::create::to_value;
 use super::conditional::etag;
 use super::views::{WorkflowView, WorkspaceView};
 use super::{App, Problem};

@@ -7,13 +7,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::create::{begun, to_value};
+use super::create::begun;
 use super::{Begun, served};
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::once;
+use crate::api::once::begin;
+use crate::api::work::to_value;
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::WorkspaceId;
@@ -59,7 +60,7 @@ pub(super) async fn rebuild(
     let Rebuild { lose_data } = body.json()?;
     let (revision, _) = app.desired().await?;
     let (engine, asker) = (app.engine().clone(), caller.clone());
-    let rebuild = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let (workspace, node) = served(tx, id).await?;
             if is_brought(&node) {
@@ -83,7 +84,5 @@ pub(super) async fn rebuild(
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = rebuild.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }

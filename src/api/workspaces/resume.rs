@@ -5,13 +5,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::create::{begun, to_value};
+use super::create::begun;
 use super::{Begun, passable};
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::once;
+use crate::api::once::begin;
+use crate::api::work::to_value;
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::WorkspaceId;
@@ -44,7 +45,7 @@ pub(super) async fn resume(
     caller.may(&app, Permission::WorkspaceSuspend, Some(id)).await?;
     let (revision, _) = app.desired().await?;
     let (engine, asker, by) = (app.engine().clone(), caller.clone(), caller.suspender());
-    let resume = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             passable(tx, flow::KIND, id, by).await?;
             let (workspace, node) = flow::asked(tx, id, by).await?;
@@ -55,7 +56,5 @@ pub(super) async fn resume(
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = resume.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }

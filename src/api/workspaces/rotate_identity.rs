@@ -5,13 +5,14 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use super::create::{begun, to_value};
+use super::create::begun;
 use super::{Begun, served};
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::once;
+use crate::api::once::begin;
+use crate::api::work::to_value;
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::WorkspaceId;
@@ -42,7 +43,7 @@ pub(super) async fn rotate_identity(
 ) -> Result<Response, Problem> {
     caller.may(&app, Permission::NodeRotate, Some(id)).await?;
     let (engine, asker) = (app.engine().clone(), caller.clone());
-    let rotate = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             let (workspace, node) = served(tx, id).await?;
             let params = to_value(&Params::of(&workspace, asker.actor()))?;
@@ -53,7 +54,5 @@ pub(super) async fn rotate_identity(
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = rotate.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }

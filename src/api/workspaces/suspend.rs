@@ -7,13 +7,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::create::{begun, to_value};
+use super::create::begun;
 use super::{Begun, passable};
 use crate::accounts::policy::Permission;
 use crate::api::app::placement;
 use crate::api::caller::Caller;
 use crate::api::extract::{Body, Path};
-use crate::api::once::once;
+use crate::api::once::begin;
+use crate::api::work::to_value;
 use crate::api::{App, Problem};
 use crate::fleet::ProviderKind;
 use crate::id::WorkspaceId;
@@ -58,7 +59,7 @@ pub(super) async fn suspend(
     let Suspend { reason } = body.json()?;
     flow::check_reason(reason.as_deref())?;
     let (engine, asker, by) = (app.engine().clone(), caller.clone(), caller.suspender());
-    let suspend = once(&app, &caller, &headers, body.hash, move |tx| {
+    let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
             passable(tx, flow::KIND, id, by).await?;
             let (workspace, node) = flow::wish(tx, id, by, reason.clone()).await?;
@@ -70,7 +71,5 @@ pub(super) async fn suspend(
             begun(tx, workspace, workflow).await
         })
     });
-    let answer = suspend.await?;
-    app.store().tell_of_work();
-    Ok(answer)
+    work.await
 }

@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::known;
 use crate::api::views::{SecretView, WorkspaceView};
 use crate::cli::env::Place;
+use crate::cli::secret::afar;
 use crate::client::Client;
 use crate::id::{NodeId, WorkspaceId};
 use crate::secrets::vault::{Entry, Vault};
@@ -18,11 +17,6 @@ use crate::{Error, Kind, Result};
 
 /// How often it is looked for nodes that want secrets.
 const POLL: Duration = Duration::from_secs(1);
-
-#[derive(Serialize)]
-struct Value<'a> {
-    value: &'a str,
-}
 
 /// The declared secrets of a workspace that its node does not hold; `id` is none where the server does not know it yet.
 pub(super) async fn wanting(
@@ -78,8 +72,10 @@ async fn round(
     for slug in slugs {
         let Some(workspace) = known.get(*slug) else { continue };
         let Some(node) = sealable(workspace).filter(|node| !settled.contains(node)) else { continue };
-        for name in wanting(client, place, slug, Some(workspace.id)).await? {
-            one(client, vault, slug, workspace.id, &name).await?;
+        match all(client, place, vault, workspace).await {
+            // Its node is not the one that it was, or about to go; the others are not to wait for that.
+            Err(error) if error.kind() == Kind::Conflict => continue,
+            given => given?,
         }
         settled.insert(node);
     }
@@ -96,16 +92,20 @@ fn sealable(workspace: &WorkspaceView) -> Option<NodeId> {
     node.map(|node| node.id)
 }
 
-async fn one(client: &Client, vault: &Vault, slug: &str, id: WorkspaceId, name: &str) -> Result<()> {
-    let value = vault.get(slug, name)?;
-    let value = value.ok_or_else(|| Error::failed(format!("{slug}/{name} is gone from the vault")))?;
-    let text = std::str::from_utf8(value.expose())
-        .map_err(|_| Error::input(format!("the value of {slug}/{name} is not UTF-8")).hint("encode it, as base64"))?;
-    let path = format!("/v1/workspaces/{id}/secrets/{name}");
-    client.put::<serde_json::Value>(&path, &Value { value: text }).await.map(drop)
+/// Gives a workspace's node all that it wants.
+async fn all(client: &Client, place: &Place, vault: &Vault, workspace: &WorkspaceView) -> Result<()> {
+    let slug = workspace.slug.as_str();
+    for name in wanting(client, place, slug, Some(workspace.id)).await? {
+        let value = vault.get(slug, &name)?;
+        let value = value.ok_or_else(|| Error::failed(format!("{slug}/{name} is gone from the vault")))?;
+        afar::put(client, workspace.id, &name, &value)
+            .await
+            .map_err(|error| error.context(format!("workspace {slug:?}")))?;
+    }
+    Ok(())
 }
 
-/// Whether the same again may succeed: the server is busy or away, or the node is not the one that it was.
+/// Whether the same again may succeed: the server is busy or away.
 fn is_passing(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Conflict | Kind::Unavailable | Kind::Unreachable)
+    matches!(error.kind(), Kind::Unavailable | Kind::Unreachable)
 }

@@ -10,7 +10,6 @@ use crate::api::views::{WorkflowView, WorkspaceView};
 use crate::cli::env::Env;
 use crate::cli::follow::follow;
 use crate::cli::outdated::Declared;
-use crate::cli::plane::Plane;
 use crate::cli::up::{Up, check_files, images_to_build, none_declared, summary, tell_outdated, tell_suspended};
 use crate::cli::work::conclude;
 use crate::cli::{image, missing};
@@ -88,12 +87,12 @@ pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], beg
     };
     conclude(&env.printer, slugs.len(), ended.into_iter().filter_map(Result::err).collect())?;
 
-    let plane = Plane::There(client.clone());
+    let known = super::known(client).await?;
     let (mut rows, mut declared) = (Vec::new(), Declared::new(env, &place.desired));
     for slug in &slugs {
-        let Some(node) = plane.named(slug).await?.node else { continue };
-        tell_outdated(env, &mut declared, slug, &(&node).into());
-        rows.push(Up::of(slug, &node));
+        let Some(node) = known.get(slug).and_then(|workspace| workspace.node.as_ref()) else { continue };
+        tell_outdated(env, &mut declared, slug, &node.into());
+        rows.push(Up::of(slug, node));
     }
     summary(env, &rows, begun.elapsed())
 }

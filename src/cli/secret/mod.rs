@@ -1,6 +1,6 @@
 //! `stead secret`: values for nodes. No command prints one.
 
-mod afar;
+pub(super) mod afar;
 mod list;
 mod rm;
 mod set;

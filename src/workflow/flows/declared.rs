@@ -60,6 +60,23 @@ impl Desired {
         })
     }
 
+    /// The kind of a declared workspace's provider, where this version can make its node.
+    ///
+    /// # Errors
+    /// Fails where it cannot, and where nothing declares the workspace.
+    pub fn drivable(&self, slug: &str) -> Result<ProviderKind> {
+        let (workspace, _) = self.workspace(slug).map_err(|error| Error::input(error.to_string()))?;
+        match self.fleet.provider(workspace).map(|provider| provider.kind) {
+            Some(kind @ (ProviderKind::Local | ProviderKind::Ssh)) => Ok(kind),
+            Some(other) => Err(Error::input(format!(
+                "workspace {slug:?} lives at a provider of kind {:?}, which this version of stead cannot drive yet",
+                other.to_string()
+            ))
+            .hint("name the other workspaces: `stead up WORKSPACE…`")),
+            None => Err(Error::input(format!("nothing declares the provider of workspace {slug:?}"))),
+        }
+    }
+
     /// The kind of provider where the node of a workspace that nobody declares is made.
     ///
     /// # Errors
