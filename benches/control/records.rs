@@ -34,10 +34,13 @@ pub(crate) async fn measure(workspaces: usize, entries: usize) {
 
 async fn one(measured: &Measured, workspaces: usize, entries: usize) -> Vec<(String, &'static str, String)> {
     let store = stores::open(&measured.place).await;
+    let begun = Instant::now();
     let last = fill(&store, workspaces, entries).await;
+    eprintln!("{}: filled in {:.0} s", measured.name, begun.elapsed().as_secs_f64());
     let begun = Instant::now();
     audit::seal(&store).await.unwrap();
     let sealed = begun.elapsed();
+    eprintln!("{}: sealed in {:.0} s", measured.name, sealed.as_secs_f64());
     let begun = Instant::now();
     let report = audit::verify(&store).await.unwrap();
     let verified = begun.elapsed();
