@@ -31,8 +31,9 @@ pub(crate) async fn serve(what: &str, place: &str) {
     stead::telemetry::metrics().unwrap();
     let store = stores::open(place).await;
     let fleet = store.read().await.unwrap().fleet().await.unwrap().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let dir = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+    // Beside the store, whose folder goes with whoever started this.
+    let dir = Utf8PathBuf::from(place.split_once(' ').map_or(place, |(_, dir)| dir)).join("platform");
+    fs_err::create_dir_all(&dir).unwrap();
     let keys = FleetKeys::open_or_create(&FleetKeys::folder(&dir)).unwrap();
     let platform = Arc::new(Platform::new(fleet, dir, Config::from_env().unwrap(), keys, None));
     let engine = Engine::new(store, platform.clone(), flows::registry(), Arc::new(NoObserver), "bench");
