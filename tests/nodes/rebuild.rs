@@ -259,9 +259,18 @@ fn node_is_rebuilt_through_the_api_with_its_secrets_or_says_that_they_are_lost()
 
     let (status, begun) = api.ask(&format!("POST /v1/workspaces/{id}/rebuild"), &json!({"lose_data": true}));
     assert_eq!(status, 202, "{begun}");
+    // Suspended while it is replaced: the new node is stopped as soon as it serves.
+    let (status, suspended) = api.ask(&format!("POST /v1/workspaces/{id}/suspend"), &json!({}));
+    assert_eq!(status, 202, "{suspended}");
     api.succeeds(&begun);
+    api.succeeds(&suspended);
+    let node = api.until(&id, "suspended")["node"].clone();
+    assert_eq!((&node["state"], fleet.node_dirs().len()), (&json!("stopped"), 1));
+    let (_, resumed) = api.ask(&format!("POST /v1/workspaces/{id}/resume"), &json!({}));
+    api.succeeds(&resumed);
     assert_eq!(known(&api)["state"], "lost");
     let last = serving(&api);
+    assert_eq!(node["id"], last);
     let seen = health(&last);
     assert!(last != new && seen.contains("200 OK") && !seen.contains("OPENAI_API_KEY"), "{seen}");
     let (_, again) = api.ask(&format!("PUT {secret}"), &json!({"value": VALUE}));

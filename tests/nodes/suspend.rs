@@ -3,8 +3,9 @@
 use serde_json::Value;
 use stead::provider::MachineState;
 use stead::store::{Node, NodeState, Suspender, Workspace, WorkspaceState};
+use stead::workflow::Outcome;
 use stead::workflow::flows::suspend::Asked;
-use stead::workflow::flows::{Params, resume, suspend};
+use stead::workflow::flows::{Params, rebuild, resume, suspend};
 use stead::workflow::test_helpers::exercise;
 
 use crate::crash::dies_at;
@@ -103,6 +104,35 @@ async fn node_suspension_survives_a_kill_at_every_boundary() {
     dies_at(&fleet, &suspend, "suspend/mark/before");
     assert_eq!(fleet.json(&["up"]), Value::Array(Vec::new()));
     is_suspended(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_that_is_suspended_is_not_started_by_a_rebuild_that_is_taken_back() {
+    let fleet = TestFleet::new(&["acme"]);
+    up(&fleet).await;
+    let bench = Workbench::new(&fleet).await;
+    dies_at(&fleet, &["node", "rebuild", "acme"], "rebuild/data/before");
+    let workspace = bench.workspace("acme").await;
+    let subject = workspace.id.to_string();
+    let rebuild = bench.store.read().await.expect("read").live_workflow(rebuild::KIND, &subject).await.expect("read");
+    let rebuild = rebuild.expect("it is not over").id;
+    let refused = fleet.run(&["workspace", "suspend", "acme"]);
+    assert!(text(&refused).contains("`stead node rebuild acme` goes on with it"), "{}", text(&refused));
+    // As where a suspension waited for the rebuild, which was parked then: it holds nobody up.
+    let reason = Some("unpaid since May".to_owned());
+    let asked = Asked { params: Params::of(&workspace, "test"), by: Suspender::Operator, reason };
+    let engine = bench.engine(suspend::flow());
+    let id = engine.enqueue(suspend::KIND, &subject, &asked, workspace.revision_id).await.expect("enqueued");
+    assert!(matches!(engine.run(id).await, Ok(Outcome::Succeeded)));
+    is_suspended(&bench).await;
+    let engine = bench.engine(rebuild::flow());
+    engine.turn_back(rebuild, "as asked").await.expect("turned");
+    let outcome = engine.run(rebuild).await;
+    assert!(matches!(outcome, Ok(Outcome::Failed(_))), "{outcome:?}");
+    is_suspended(&bench).await;
+    assert_eq!(fleet.node_dirs().len(), 1, "the new node is gone");
+    fleet.ok(&["workspace", "resume", "acme"]);
+    serves(&fleet, &bench).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,7 +43,7 @@ pub(super) struct Suspend {
     request_body = Suspend,
     responses(
         (status = 202, body = Begun, headers(("Location" = String))),
-        (status = 409, description = "There is no node that serves, it is being replaced, or an earlier suspension is parked", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "There is no node that serves, or an earlier suspension, or a rebuild, is parked", body = Problem, content_type = "application/problem+json"),
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
     extensions(("x-permission" = json!("workspace.suspend"))),

@@ -8,7 +8,7 @@ use crate::cli::work::Work;
 use crate::client::Client;
 use crate::store::{Placement, Suspender};
 use crate::workflow::flows::suspend::{self, Asked};
-use crate::workflow::flows::{Params, resume};
+use crate::workflow::flows::{Params, rebuild, resume};
 use crate::{Error, Result};
 
 /// Stops a workspace's node, and keeps all that is on it, until the workspace is resumed
@@ -58,9 +58,14 @@ async fn here(args: &Args, env: &Env, workspace: &WorkspaceView) -> Result<()> {
     let held = env.hold("stead workspace suspend").await?;
     let (work, id, reason) = (Work::new(env, &held)?, workspace.id, args.reason.clone());
     let (engine, actor) = (work.engine.clone(), env.actor());
+    let unfinished = format!("`stead node rebuild {}` goes on with it", workspace.slug);
     // Together: nothing else would make so what was written down.
     let wish = held.store.write(move |tx| {
         Box::pin(async move {
+            // Nobody but its own command goes on with a rebuild that was interrupted.
+            if tx.live_workflow(rebuild::KIND, &id.to_string()).await?.is_some_and(|rebuild| !rebuild.state.is_over()) {
+                return Err(Error::conflict("the workspace's node is being replaced").hint(unfinished));
+            }
             let (workspace, _) = suspend::wish(tx, id, Suspender::Operator, reason.clone()).await?;
             let asked = Asked { params: Params::of(&workspace, &actor), by: Suspender::Operator, reason };
             let asked =

@@ -60,24 +60,22 @@ pub fn check_reason(reason: Option<&str>) -> Result<()> {
     }
 }
 
-/// Writes down that a workspace is to be suspended, before the flow is enqueued; gives it, with its node.
+/// Writes down that a workspace is to be suspended, before the flow is enqueued; gives it, with its node. A rebuild that is under
+/// way ends before the flow begins, whichever of its nodes serves then; a further one is refused from now on.
 ///
 /// # Errors
-/// Fails where it has no node that serves, or that node is being replaced.
+/// Fails where it has no node that serves, or a rebuild of that node is parked.
 pub async fn wish(tx: &mut Tx, id: WorkspaceId, by: Suspender, reason: Option<String>) -> Result<(Workspace, Node)> {
     let none =
         || Error::conflict("there is no node yet that serves this workspace").hint("wait until the workspace is ready");
     let mut workspace = tx.workspace(id).await?.filter(can_be_suspended).ok_or_else(none)?;
     let node = tx.node_of(id).await?.ok_or_else(none)?;
-    if let Some(rebuild) = tx.live_workflow(rebuild::KIND, &id.to_string()).await? {
-        let error = Error::conflict("the workspace's node is being replaced");
-        return Err(match rebuild.state {
-            WorkflowState::Parked => error.hint(format!(
-                "its rebuild is parked, and comes first: `stead workflow retry {0}`, or `stead workflow abandon {0}`",
-                rebuild.id
-            )),
-            _ => error.hint("suspend it when that is over"),
-        });
+    let rebuild = tx.live_workflow(rebuild::KIND, &id.to_string()).await?;
+    if let Some(parked) = rebuild.filter(|rebuild| rebuild.state == WorkflowState::Parked) {
+        return Err(Error::conflict("the workspace's node is being replaced").hint(format!(
+            "its rebuild is parked, and comes first: `stead workflow retry {0}`, or `stead workflow abandon {0}`",
+            parked.id
+        )));
     }
     workspace.suspend(by, reason, tx.now());
     tx.update_workspace(&workspace).await?;

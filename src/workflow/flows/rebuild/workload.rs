@@ -61,6 +61,11 @@ impl Step<Platform> for Stop {
         if old.details.get(STOPPED).is_none() {
             return Ok(());
         }
+        // Suspended while this rebuild was parked: it is started by its resuming, which finds that note too.
+        let workspace = cx.store().read().await?.workspace(params.workspace).await?;
+        if workspace.is_some_and(|workspace| workspace.state == WorkspaceState::Suspended) {
+            return Ok(());
+        }
         let resumed = resume(cx, &old).await;
         match resumed {
             // It is started when it answers again, by whatever is done to it next.
