@@ -3,13 +3,11 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use chrono::TimeDelta;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::metrics::SEEN;
 use super::{App, Problem};
 
 pub(super) fn routes() -> OpenApiRouter<App> {
@@ -61,7 +59,7 @@ async fn readyz(State(app): State<App>) -> Result<Json<Ready>, Problem> {
     if fleet.is_none() {
         return Err(not_ready("the store belongs to no fleet yet"));
     }
-    let seen = workers.iter().filter(|worker| now - worker.seen_at < TimeDelta::seconds(SEEN)).count();
+    let seen = workers.iter().filter(|worker| worker.was_seen(now)).count();
     match seen {
         0 => Err(not_ready("no worker was seen lately").hint("start one: `stead worker`")),
         workers => Ok(Json(Ready { status: "ok", workers })),

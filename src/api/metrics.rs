@@ -8,7 +8,6 @@ use axum::Extension;
 use axum::extract::{MatchedPath, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 
 use super::caller::Caller;
@@ -18,9 +17,6 @@ use crate::accounts::policy::Permission;
 use crate::store::{NodeState, StateCount, WorkspaceState};
 use crate::workflow::flows::sweep::Fault;
 use crate::{Result, telemetry};
-
-/// How long ago a worker may have said that it lives, in seconds.
-pub(super) const SEEN: i64 = 30;
 
 /// Counts a request. Paths are counted as routes, so that ids do not make a series each.
 pub(super) fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, elapsed: Duration) {
@@ -85,7 +81,7 @@ async fn look(app: &App) -> Result<()> {
     let oldest = sweeps.iter().map(|sweep| (now - sweep.swept_at).num_seconds().max(0)).max();
     gauge!("stead_sweeps_oldest_seconds").set(as_f64(oldest.unwrap_or_default()));
     let workers = reader.workers().await?;
-    let seen = workers.iter().filter(|worker| now - worker.seen_at < TimeDelta::seconds(SEEN));
+    let seen = workers.iter().filter(|worker| worker.was_seen(now));
     let (count, running) = seen.fold((0, 0), |(count, running), worker| (count + 1, running + worker.running));
     gauge!("stead_workers").set(f64::from(count));
     gauge!("stead_workers_running").set(f64::from(running));

@@ -1,5 +1,7 @@
 //! Sweeps: what hosts' machines are compared with the record, and how they differ.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -106,6 +108,9 @@ struct Sweep {
 pub struct SweepsBegun {
     /// The workflows.
     pub workflows: Vec<WorkflowView>,
+    /// Those hosts of which no worker was seen lately: their workflows wait until one is there.
+    #[serde(default)]
+    pub away: Vec<String>,
 }
 
 /// Has the machines of every host that has local nodes, or of one, compared with the record; by a worker there, when there is one
@@ -139,7 +144,11 @@ async fn sweep(
     let (engine, asker) = (app.engine().clone(), caller.clone());
     let work = begin(&app, &caller, &headers, body.hash, move |tx| {
         Box::pin(async move {
-            let mut workflows = Vec::new();
+            let now = tx.shared_now().await?;
+            let workers = tx.workers().await?;
+            let here: HashSet<&str> =
+                workers.iter().filter(|worker| worker.was_seen(now)).map(|worker| &*worker.host).collect();
+            let (mut workflows, mut away) = (Vec::new(), Vec::new());
             for host in hosts(tx, host).await? {
                 let params = sweep::Params { host: host.clone(), mend, actor: asker.actor().to_owned() };
                 let (params, subject) = (to_value(&params)?, sweep::subject(&host));
@@ -149,12 +158,15 @@ async fn sweep(
                     return Err(Error::conflict(format!("another sweep of {host} is not over yet"))
                         .hint("wait until it is; an operator abandons one whose host does not come back"));
                 }
+                if !here.contains(&*host) {
+                    away.push(host.clone());
+                }
                 let placement = Placement { needs: Some(Ability::Local), host: Some(host) };
                 let workflow = engine.enqueue_in(tx, sweep::KIND, &subject, params, None, placement).await?;
                 asker.entry("node.sweep", subject).detail("fix", fix).detail("unknown", unknown).append(tx).await?;
                 workflows.push(enqueued(tx, workflow).await?);
             }
-            Created::new(StatusCode::ACCEPTED, &SweepsBegun { workflows })
+            Created::new(StatusCode::ACCEPTED, &SweepsBegun { workflows, away })
         })
     });
     work.await

@@ -87,7 +87,7 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
     }
     destroyed.sort();
     told(env, &destroyed, begun.elapsed())?;
-    conclude(&env.printer, doomed.len(), errors)
+    conclude(&env.printer, format_args!("{} workspaces", doomed.len()), errors)
 }
 
 pub(super) fn nothing(env: &Env) -> Result<()> {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::env::Env;
 use super::printer::{BAD, BOLD, GOOD};
 use super::text::seconds;
-use super::work::unfinished;
+use super::work::{about, unfinished};
 use crate::api::views::{StepView, WorkflowView};
 use crate::client::{Client, watch};
 use crate::clock::{Clock, SystemClock};
@@ -47,7 +47,7 @@ pub(super) async fn follow(env: &Env, client: &Client, name: &str, id: WorkflowI
     tokio::select! {
         watched = watched => watched?,
         _ = tokio::signal::ctrl_c() => {
-            return Err(Error::failed(format!("workspace {name:?}: no longer watched; the workflow goes on by itself"))
+            return Err(Error::failed(format!("{}: no longer watched; the workflow goes on by itself", about(name)))
                 .hint(format!("`stead workflow show {id}` tells how it gets on")));
         }
     }
@@ -59,7 +59,7 @@ pub(super) async fn follow(env: &Env, client: &Client, name: &str, id: WorkflowI
     let error = recorded(&last);
     Err(match () {
         () if is(WorkflowState::Parked) => unfinished(name, id, Outcome::Parked(error)),
-        () if is(WorkflowState::Failed) => error.context(format!("workspace {name:?}")),
+        () if is(WorkflowState::Failed) => error.context(about(name)),
         () => unfinished(name, id, Outcome::Postponed(error)),
     })
 }

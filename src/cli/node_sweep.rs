@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
+use super::afar::side_by_side;
 use super::control::ControlArgs;
 use super::env::Env;
 use super::follow::follow;
 use super::plane::Plane;
 use super::printer::table;
+use super::work;
 use crate::api::sweeps::{SweepView, SweepsBegun};
 use crate::audit;
 use crate::client::Client;
@@ -91,12 +93,18 @@ pub(super) async fn run(args: &Args, env: &Env) -> Result<()> {
 
 /// Has every host swept, where something is to be put right, and shows what was found on each.
 async fn there(args: &Args, env: &Env, client: &Client) -> Result<()> {
+    let mut away = Vec::new();
     if args.fix {
         let body = serde_json::json!({"host": args.host, "fix": true, "unknown": args.unknown});
-        let begun: SweepsBegun = client.create("/v1/sweeps", &body).await?;
-        for workflow in begun.workflows {
-            follow(env, client, &workflow.subject, workflow.id).await?;
+        let mut begun: SweepsBegun = client.create("/v1/sweeps", &body).await?;
+        // The one host that was asked for is waited for.
+        if args.host.is_none() {
+            away = begun.away;
+            begun.workflows.retain(|workflow| workflow.host.as_ref().is_none_or(|host| !away.contains(host)));
         }
+        let watching = begun.workflows.iter().map(|workflow| follow(env, client, &workflow.subject, workflow.id));
+        let failed = side_by_side(watching).await.into_iter().filter_map(Result::err).collect();
+        work::conclude(&env.printer, format_args!("{} hosts", begun.workflows.len()), failed)?;
     }
     let sweeps: Vec<SweepView> = client.list("/v1/sweeps", &[], usize::MAX).await?;
     if sweeps.is_empty() {
@@ -123,10 +131,15 @@ async fn there(args: &Args, env: &Env, client: &Client) -> Result<()> {
         }
     }
     env.printer.data(&sweeps, table(&["HOST", "PROVIDER", "SWEPT", "NODE", "WORKSPACE", "WHAT", "OUTCOME"], &cells))?;
-    conclude(
-        env,
-        sweeps.iter().flat_map(|sweep| &sweep.findings).map(|finding| (finding.fault.as_str(), finding.mended)),
-    )
+    let found = sweeps.iter().flat_map(|sweep| &sweep.findings);
+    let concluded = conclude(env, found.map(|finding| (finding.fault.as_str(), finding.mended)));
+    match concluded {
+        Ok(()) if !away.is_empty() => {
+            Err(Error::new(Kind::Pending, format!("no worker is there on {}", away.join(", ")))
+                .hint("a host is swept as soon as its worker is back: `stead workflow list` shows what waits"))
+        }
+        concluded => concluded,
+    }
 }
 
 /// Says whether all is well, by each fault and whether it was mended.

@@ -1,5 +1,6 @@
 //! Running workflows in the foreground: for `up`, `down`, and whatever else waits for them.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -219,33 +220,40 @@ impl Work {
     }
 }
 
-/// The one error, or, where there are several, each as it is and how many there were.
-pub(super) fn conclude(printer: &Printer, workspaces: usize, mut errors: Vec<Error>) -> Result<()> {
+/// The one error, or, where there are several, each as it is and how many of all (`3 workspaces`) there were.
+pub(super) fn conclude(printer: &Printer, all: impl Display, mut errors: Vec<Error>) -> Result<()> {
     match errors.len() {
         0 => Ok(()),
         1 => Err(errors.remove(0)),
         failed => {
             errors.iter().for_each(|error| printer.error(error));
-            Err(Error::failed(format!("{failed} of {workspaces} workspaces failed"))
-                .hint("the errors above tell why, and what helps"))
+            Err(Error::failed(format!("{failed} of {all} failed")).hint("the errors above tell why, and what helps"))
         }
     }
 }
 
+/// What a workflow's subject is called: `workspace "acme"`, `host "north"`.
+pub(super) fn about(name: &str) -> String {
+    match name.strip_prefix("host/") {
+        Some(host) => format!("host {host:?}"),
+        None => format!("workspace {name:?}"),
+    }
+}
+
 /// What to tell of a workflow that neither succeeded nor was taken back.
-pub(super) fn unfinished(slug: &str, id: WorkflowId, outcome: Outcome) -> Error {
+pub(super) fn unfinished(name: &str, id: WorkflowId, outcome: Outcome) -> Error {
+    let about = about(name);
     match outcome {
         Outcome::Parked(error) => error
-            .context(format!("workspace {slug:?}: the workflow {id} is parked"))
+            .context(format!("{about}: the workflow {id} is parked"))
             .hint(format!("mend the cause, then `stead workflow retry {id}`")),
         Outcome::Postponed(error) => error
-            .context(format!("workspace {slug:?}: the workflow {id} is tried again later"))
+            .context(format!("{about}: the workflow {id} is tried again later"))
             .hint(format!("`stead workflow show {id}` tells how it gets on")),
-        Outcome::Busy => Error::failed(format!("workspace {slug:?}: another program works on the workflow {id}"))
+        Outcome::Busy => Error::failed(format!("{about}: another program works on the workflow {id}"))
             .hint("`stead workflow list` shows it"),
         Outcome::Interrupted | Outcome::Succeeded | Outcome::Failed(_) => {
-            Error::failed(format!("workspace {slug:?}: interrupted"))
-                .hint("the same command goes on where this one stopped")
+            Error::failed(format!("{about}: interrupted")).hint("the same command goes on where this one stopped")
         }
     }
 }

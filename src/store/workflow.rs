@@ -1,5 +1,6 @@
 //! The record of workflows and their steps.
 
+use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::text::words;
@@ -122,6 +123,9 @@ pub struct Claimant {
     pub kinds: Vec<String>,
 }
 
+/// A worker that has said nothing for so long is taken to be gone: several times as long as it is between two of its words.
+const SEEN: TimeDelta = TimeDelta::seconds(30);
+
 /// A program that runs workflows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct WorkerRecord {
@@ -138,6 +142,13 @@ pub struct WorkerRecord {
     pub started_at: Timestamp,
     /// When it last said that it lives, by the database's clock.
     pub seen_at: Timestamp,
+}
+
+impl WorkerRecord {
+    /// Whether it has said lately, within 30 seconds, that it lives.
+    pub fn was_seen(&self, now: Timestamp) -> bool {
+        now - self.seen_at < SEEN
+    }
 }
 
 impl WorkflowRecord {

@@ -234,7 +234,7 @@ fn node_flows_run_on_the_host_that_the_node_lies_on() {
     host.worker(&url, Some("deliver-secret/deliver/before")).dies("deliver-secret/deliver/before");
     std::thread::sleep(Duration::from_secs(4));
     assert_ne!(state(&api, &waiting), "succeeded");
-    workers.push(host.worker(&url, None));
+    workers.insert(dead, host.worker(&url, None));
     api.succeeds(&waiting);
     let node = first.node["id"].as_str().expect("an id");
     assert!(fleet.inside(node, "test -e /etc/credstore.encrypted/SECOND_KEY").0);
@@ -262,6 +262,12 @@ fn node_flows_run_on_the_host_that_the_node_lies_on() {
     assert!(code == 0 && said.contains("mended"), "{code} {said}");
     assert_eq!(network.host(&second.host).nodes(), Vec::<String>::new());
     assert_eq!(network.host(&first.host).nodes().len(), 1, "nothing else was touched");
+    // A host whose worker is gone keeps nobody waiting.
+    drop(workers.remove(network.hosts.iter().position(|host| host.name == second.host).expect("one of them")));
+    network.database.meddle(&format!("DELETE FROM workers WHERE host = '{}'", second.host));
+    let (code, said) = stead(&["node", "sweep", "--fix"]);
+    assert!(code == 3 && said.contains(&format!("no worker is there on {}", second.host)), "{code} {said}");
+    workers.push(network.host(&second.host).worker(&url, None));
 
     for made in &made {
         api.ask(&format!("DELETE /v1/workspaces/{}", made.id), &Value::Null);

@@ -57,7 +57,7 @@ pub(in crate::cli) async fn down(env: &Env, client: &Client, args: &Args, begun:
         }
     }
     told(env, &destroyed, begun.elapsed())?;
-    conclude(&env.printer, slugs.len(), errors)
+    conclude(&env.printer, format_args!("{} workspaces", slugs.len()), errors)
 }
 
 /// Whether files declare it, or did: what came through the API is its customers', and is not the files' to take down.

@@ -38,6 +38,8 @@ fn suspended(workspace: &WorkspaceView) -> Option<(String, Error)> {
 }
 
 /// Waits for several, side by side; how each ended, in their order.
-async fn side_by_side<T, F: Future<Output = Result<T>>>(jobs: impl IntoIterator<Item = F>) -> Vec<Result<T>> {
+pub(super) async fn side_by_side<T, F: Future<Output = Result<T>>>(
+    jobs: impl IntoIterator<Item = F>,
+) -> Vec<Result<T>> {
     stream::iter(jobs).buffered(SIDE_BY_SIDE).collect().await
 }

@@ -85,7 +85,11 @@ pub(in crate::cli) async fn up(env: &Env, client: &Client, names: &[String], beg
         ended = watching => ended,
         failed = give::give(client, &place, &vault, &slugs) => match failed? {},
     };
-    conclude(&env.printer, slugs.len(), ended.into_iter().filter_map(Result::err).collect())?;
+    conclude(
+        &env.printer,
+        format_args!("{} workspaces", slugs.len()),
+        ended.into_iter().filter_map(Result::err).collect(),
+    )?;
 
     let known = super::known(client).await?;
     let (mut rows, mut declared) = (Vec::new(), Declared::new(env, &place.desired));

@@ -43,7 +43,7 @@ async fn it_is_ready_when_a_worker_lives(kind: Kind) {
     let alone = api.raw("GET /readyz", "").await;
     assert_eq!((alone.status, alone.problem().as_str()), (503, "unavailable"));
     assert!(alone.header("retry-after").is_some() && alone.body.contains("no worker was seen"), "{}", alone.body);
-    Api::worker_lives(&api.world.store).await;
+    Api::worker_lives(&api.world.store, "h").await;
     assert_eq!(api.raw("GET /readyz", "").await.json(), json!({"status": "ok", "workers": 1}));
 }
 

@@ -223,12 +223,12 @@ impl Api {
         browser(&signed_in.await.unwrap().word.word)
     }
 
-    /// Writes down that a worker lives; nobody works.
-    pub(crate) async fn worker_lives(store: &Store) {
+    /// Writes down that a worker lives on a host; nobody works.
+    pub(crate) async fn worker_lives(store: &Store, host: &str) {
         let now = SystemClock.now();
         let worker = WorkerRecord {
             process: "p".into(),
-            host: "h".into(),
+            host: host.into(),
             version: "0".into(),
             running: 0,
             started_at: now,

@@ -36,7 +36,7 @@ async fn finds_nothing(api: Api, headers: &[String]) {
     // So that it is ready; nobody works, so nothing is made.
     let beat = tokio::spawn(async move {
         loop {
-            Api::worker_lives(&store).await;
+            Api::worker_lives(&store, "h").await;
             tokio::time::sleep(Duration::from_secs(5)).await;
         }
     });

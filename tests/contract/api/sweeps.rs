@@ -78,13 +78,15 @@ async fn hosts_are_had_look_again(kind: Kind) {
     let first = begun.json()["workflows"].clone();
     assert_eq!((first.as_array().unwrap().len(), &first[0]["host"]), (1, &json!("north")));
     assert_eq!((&first[0]["kind"], &first[0]["subject"]), (&json!("sweep"), &json!("host/north")));
+    assert_eq!(begun.json()["away"], json!(["north"]), "no worker was ever seen there");
     // The same is under way already; another one would have to wait.
     let again = begin(json!({"host": "north", "fix": true})).await.json();
     assert_eq!(again["workflows"][0]["id"], first[0]["id"]);
     let other = begin(json!({})).await;
     assert!(other.problem() == "conflict" && other.body.contains("another sweep of north"), "{}", other.body);
+    Api::worker_lives(&api.world.store, "north").await;
     let all = begin(json!({"fix": true})).await.json();
-    assert_eq!(all["workflows"].as_array().unwrap().len(), 2);
+    assert_eq!((all["workflows"].as_array().unwrap().len(), &all["away"]), (2, &json!(["south"])));
     let recorded = api.world.store.read().await.unwrap().workflows(Listed::All).await.unwrap();
     assert!(recorded.iter().all(|workflow| workflow.needs == Some(Ability::Local)), "by whoever can look");
     let log = api.ask(ROOT, "GET /v1/audit?target=host/north", "").await;
