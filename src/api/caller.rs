@@ -4,6 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
 use tracing::Instrument;
 use zeroize::Zeroizing;
 
@@ -52,7 +53,7 @@ async fn identify(app: &App, method: &Method, headers: &HeaderMap, request: &str
             // What a program was given is no cookie: a browser vouches for whoever sits before it.
             let word = Some(cookie.as_bytes()).filter(|word| Means::of(word) == Means::Browser);
             let found = match word {
-                Some(word) => session::find(app.store(), word, app.accounts()).await?,
+                Some(word) => Box::pin(session::find(app.store(), word, app.accounts())).await?,
                 None => None,
             };
             let Some(person) = found else {
@@ -64,7 +65,7 @@ async fn identify(app: &App, method: &Method, headers: &HeaderMap, request: &str
         }
         Some(Some(token)) if app.root().matches(token) => Some(Principal::root()),
         Some(Some(token)) if Means::of(token) == Means::Program => {
-            session::find(app.store(), token, app.accounts()).await?
+            Box::pin(session::find(app.store(), token, app.accounts())).await?
         }
         Some(Some(token)) => accounts::find(app.store(), token).await?,
         Some(None) => None,
@@ -153,10 +154,14 @@ impl Caller {
 }
 
 /// Writes down that somebody was refused. A store that does not answer refuses them all the same.
-async fn refuse(app: &App, actor: &str, action: &str, target: &str, request: &str) -> Result<()> {
+///
+/// Boxed, since those who are let on, nearly all, would carry the room for it with them.
+fn refuse<'a>(app: &'a App, actor: &str, action: &str, target: &str, request: &str) -> BoxFuture<'a, Result<()>> {
     let entry = Entry::new(actor, action, target).outcome("refused").request(request);
-    match app.store().write(move |tx| Box::pin(entry.append(tx))).await {
-        Err(error) if error.kind() != Kind::Unavailable => Err(error),
-        _ => Ok(()),
-    }
+    Box::pin(async move {
+        match app.store().write(move |tx| Box::pin(entry.append(tx))).await {
+            Err(error) if error.kind() != Kind::Unavailable => Err(error),
+            _ => Ok(()),
+        }
+    })
 }

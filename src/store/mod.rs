@@ -207,7 +207,8 @@ impl Store {
     {
         match &self.0.database {
             Database::Sqlite(writer) => writer.write(work).await,
-            Database::Postgres(pool) => postgres::write(pool, self.clock().clone(), work).await,
+            // For the same reason as in `Source`.
+            Database::Postgres(pool) => Box::pin(postgres::write(pool, self.clock().clone(), work)).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use sqlx::{PgPool, SqlitePool};
 
 use super::Reader;
@@ -22,19 +23,21 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
+// Boxed, since acquiring a connection is a future of four kilobytes: it would be a part of every request's, which is allocated and
+// moved once for each layer of the API, also where nothing is read in this way.
 impl Source {
     /// A reader that keeps its connection and has no transaction: each statement sees the state of its own moment.
-    pub(super) async fn steady(&self) -> Result<Reader> {
+    pub(super) fn steady(&self) -> BoxFuture<'_, Result<Reader>> {
         match &self.pool {
-            Pool::Sqlite(pool) => Reader::steady_of_sqlite(pool, self.clock.clone()).await,
-            Pool::Postgres(pool) => Reader::steady_of_postgres(pool, self.clock.clone()).await,
+            Pool::Sqlite(pool) => Box::pin(Reader::steady_of_sqlite(pool, self.clock.clone())),
+            Pool::Postgres(pool) => Box::pin(Reader::steady_of_postgres(pool, self.clock.clone())),
         }
     }
 
-    pub(super) async fn read(&self) -> Result<Reader> {
+    pub(super) fn read(&self) -> BoxFuture<'_, Result<Reader>> {
         match &self.pool {
-            Pool::Sqlite(pool) => Reader::of_sqlite(pool, self.clock.clone()).await,
-            Pool::Postgres(pool) => Reader::of_postgres(pool, self.clock.clone()).await,
+            Pool::Sqlite(pool) => Box::pin(Reader::of_sqlite(pool, self.clock.clone())),
+            Pool::Postgres(pool) => Box::pin(Reader::of_postgres(pool, self.clock.clone())),
         }
     }
 }
