@@ -48,6 +48,11 @@ impl Body {
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", detail)
                 .hint("send the header `Content-Type: application/json`"));
         }
+        // To serde a list of a structure's fields is as good as the structure; nobody was told so.
+        if self.bytes.trim_ascii_start().starts_with(b"[") {
+            let detail = "the body: an object is expected, not a list";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail));
+        }
         serde_json::from_slice(&self.bytes).map_err(|error| {
             let (status, kind) = match error.classify() {
                 serde_json::error::Category::Data => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),

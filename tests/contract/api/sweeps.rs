@@ -69,6 +69,7 @@ async fn hosts_are_had_look_again(kind: Kind) {
         (json!({"unknown": true}), "goes with"),
         (json!({"host": "east"}), "there are: north, south"),
         (json!({"fxi": true}), "unknown field"),
+        (json!([null, true, true]), "an object is expected"),
     ] {
         let refused = begin(body).await;
         assert!(refused.problem() == "invalid" && refused.body.contains(says), "{}", refused.body);
