@@ -67,17 +67,23 @@ where
         }
         // Who has given up is not read for.
         asked.retain(|(_, answer)| !answer.is_closed());
-        let mut keys: Vec<K> = Vec::with_capacity(asked.len());
-        let mut seen = std::collections::HashSet::with_capacity(asked.len());
-        keys.extend(asked.iter().map(|(key, _)| key).filter(|key| seen.insert(*key)).cloned());
-        drop(seen);
-        if keys.is_empty() {
+        let mut askers: HashMap<K, usize> = HashMap::with_capacity(asked.len());
+        for (key, _) in &asked {
+            *askers.entry(key.clone()).or_default() += 1;
+        }
+        if askers.is_empty() {
             continue;
         }
-        match read_on(&mut held, &source, keys, read).await {
-            Ok(found) => asked.drain(..).for_each(|(key, answer)| {
+        match read_on(&mut held, &source, askers.keys().cloned().collect(), read).await {
+            Ok(mut found) => asked.drain(..).for_each(|(key, answer)| {
+                // The last who asked for it, mostly the only one, has it itself: copying it takes as many allocations as reading.
+                let others = askers.get_mut(&key).map_or(0, |askers| {
+                    *askers -= 1;
+                    *askers
+                });
+                let value = if others == 0 { found.remove(&key) } else { found.get(&key).cloned() };
                 // Nobody may wait any more.
-                let _ = answer.send(Ok(found.get(&key).cloned()));
+                let _ = answer.send(Ok(value));
             }),
             Err(error) => asked.drain(..).for_each(|(_, answer)| {
                 let _ = answer.send(Err(alike(&error)));

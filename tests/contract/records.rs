@@ -338,6 +338,13 @@ async fn what_is_asked_together_is_answered_to_each_and_never_old(kind: Kind) {
     for answered in asked.collect::<Vec<_>>() {
         answered.await.unwrap();
     }
+    // While a rebuild replaces a node, two of them are the workspace's, and one serves it.
+    let (workspace, node) = there[0].clone();
+    let mut incoming = Node::new(&world.fleet, workspace.id, "local", "local", SystemClock.now());
+    incoming.role = NodeRole::Incoming;
+    world.store.write(move |tx| Box::pin(async move { tx.insert_node(&incoming).await })).await.unwrap();
+    let (_, serving) = world.store.workspace_with_node(workspace.id).await.unwrap().unwrap();
+    assert_eq!(serving.map(|serving| serving.id), Some(node.id));
     // Whoever asks after a write is told of it, however many ask at the same time.
     let noise = tokio::spawn({
         let (store, id) = (world.store.clone(), there[1].0.id);

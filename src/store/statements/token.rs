@@ -19,7 +19,8 @@ impl Reader {
             "reading tokens",
             (
                 "SELECT * FROM tokens WHERE hash IN (SELECT value FROM json_each($1))",
-                "SELECT * FROM tokens WHERE hash IN (SELECT jsonb_array_elements_text($1))"
+                "SELECT t.* FROM jsonb_array_elements_text($1) AS asked \
+                 CROSS JOIN LATERAL (SELECT * FROM tokens WHERE hash = asked.value OFFSET 0) AS t"
             ),
             Json(hashes),
         )?;

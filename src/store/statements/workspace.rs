@@ -29,7 +29,7 @@ impl Reader {
         held!(self, "reading a workspace", "SELECT * FROM workspaces WHERE id = $1", id)
     }
 
-    /// Workspaces, gone or not, with their nodes.
+    /// Workspaces, gone or not, with the nodes that serve them.
     ///
     /// # Errors
     /// Fails where the database does.
@@ -38,7 +38,8 @@ impl Reader {
         ids: Vec<WorkspaceId>,
     ) -> Result<HashMap<WorkspaceId, (Workspace, Option<Node>)>> {
         let ids = self.ids(&ids);
-        // The workspace's columns have names of their own, so that the rest of the row is the node's.
+        // The workspace's columns have names of their own, so that the rest of the row is the node's. OFFSET 0 keeps PostgreSQL at
+        // looking each up by its index: it would read both tables as a whole while it knows little about them, or they are small.
         let found: Vec<WithNode> = all!(
             self,
             "reading workspaces",
@@ -47,14 +48,15 @@ impl Reader {
                  w.state AS w_state, w.revision_id AS w_revision_id, w.created_at AS w_created_at, \
                  w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version, w.suspension AS w_suspension \
                  FROM workspaces w \
-                 LEFT JOIN nodes n ON n.workspace_id = w.id AND n.state <> 'gone' \
+                 LEFT JOIN nodes n ON n.workspace_id = w.id AND n.state <> 'gone' AND n.role = 'serving' \
                  WHERE w.id IN (SELECT value FROM json_each($1))",
                 "SELECT n.*, w.id AS w_id, w.slug AS w_slug, w.tier AS w_tier, w.managed_by AS w_managed_by, \
                  w.state AS w_state, w.revision_id AS w_revision_id, w.created_at AS w_created_at, \
                  w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version, w.suspension AS w_suspension \
-                 FROM workspaces w \
-                 LEFT JOIN nodes n ON n.workspace_id = w.id AND n.state <> 'gone' \
-                 WHERE w.id IN (SELECT value::uuid FROM jsonb_array_elements_text($1))"
+                 FROM jsonb_array_elements_text($1) AS asked \
+                 CROSS JOIN LATERAL (SELECT * FROM workspaces WHERE id = asked.value::uuid OFFSET 0) AS w \
+                 LEFT JOIN LATERAL (SELECT * FROM nodes WHERE workspace_id = w.id AND state <> 'gone' \
+                 AND role = 'serving' OFFSET 0) AS n ON true"
             ),
             Json(ids),
         )?;
