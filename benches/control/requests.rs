@@ -1,5 +1,6 @@
 //! Authorised `GET /v1/workspaces/{id}`, against a handler that answers at once.
 
+use std::path::Path;
 use std::process::Command;
 
 use stead::accounts::{NewToken, Principal, issue};
@@ -16,6 +17,9 @@ const ROUNDS: usize = 3;
 const SECONDS: u32 = 6;
 const CONNECTIONS: u32 = 64;
 
+/// How many workspaces are asked for, in turn.
+const LOADS: [(&str, usize); 2] = [("one workspace", 1), ("1,000 in turn", 1000)];
+
 /// What wrk (<https://github.com/wg/wrk>) found.
 #[derive(Clone, Copy)]
 struct Found {
@@ -27,60 +31,78 @@ pub(crate) async fn measure() {
     println!("\n## Authorised GET /v1/workspaces/{{id}}\n");
     let dir = tempfile::tempdir().unwrap();
     let stores = [Measured::sqlite(dir.path()).await, Measured::postgres(dir.path()).await];
-    let mut all = Vec::new();
-    let bare = Running::start("bare", &stores[0].place);
-    all.push(("bare handler", bare, "x".to_owned(), "ws_x".to_owned()));
+    let ids: Vec<WorkspaceId> = (0..LOADS[1].1).map(|_| WorkspaceId::new()).collect();
+    let mut all = vec![("bare handler", Running::start("bare", &stores[0].place), "x".to_owned())];
     for store in &stores {
-        let (id, token) = fill(&store.place).await;
-        all.push((store.name, Running::start("api", &store.place), token, id.to_string()));
+        let token = fill(&store.place, &ids).await;
+        all.push((store.name, Running::start("api", &store.place), token));
     }
-    let mut found = vec![Vec::new(); all.len()];
-    for _ in 0..ROUNDS {
-        for ((_, server, token, id), found) in all.iter().zip(&mut found) {
-            found.push(load(&format!("http://{}/v1/workspaces/{id}", server.address), token));
+    println!("| asked for | | requests/s | of the bare handler's | p99 | times the bare handler's | memory |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for (asked, many) in LOADS {
+        let script = dir.path().join("ask.lua");
+        fs_err::write(&script, ask(&ids[..many])).unwrap();
+        let mut found = vec![Vec::new(); all.len()];
+        for _ in 0..ROUNDS {
+            for ((_, server, token), found) in all.iter().zip(&mut found) {
+                found.push(load(&format!("http://{}", server.address), token, &script));
+            }
         }
-    }
-    println!("| | requests/s | of the bare handler's | p99 | times the bare handler's | memory |");
-    println!("| --- | --- | --- | --- | --- | --- |");
-    let median = |found: &[Found]| {
-        let by = |key: fn(&Found) -> f64| {
-            let mut values: Vec<f64> = found.iter().map(key).collect();
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        Found { per_second: by(|found| found.per_second), p99_ms: by(|found| found.p99_ms) }
-    };
-    let limit = median(&found[0]);
-    for ((name, server, ..), found) in all.iter().zip(&found) {
-        let Found { per_second, p99_ms } = median(found);
-        println!(
-            "| {name} | {per_second:.0} | {:.2} | {p99_ms:.2} ms | {:.2} | {} MiB |",
-            per_second / limit.per_second,
-            p99_ms / limit.p99_ms,
-            server.peak_mib()
-        );
+        let limit = median(&found[0]);
+        for ((name, server, _), found) in all.iter().zip(&found) {
+            let Found { per_second, p99_ms } = median(found);
+            println!(
+                "| {asked} | {name} | {per_second:.0} | {:.2} | {p99_ms:.2} ms | {:.2} | {} MiB |",
+                per_second / limit.per_second,
+                p99_ms / limit.p99_ms,
+                server.peak_mib()
+            );
+        }
     }
 }
 
-/// A workspace with its node, and a token of the workspace's.
-async fn fill(place: &str) -> (WorkspaceId, String) {
+fn median(found: &[Found]) -> Found {
+    let by = |key: fn(&Found) -> f64| {
+        let mut values: Vec<f64> = found.iter().map(key).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Found { per_second: by(|found| found.per_second), p99_ms: by(|found| found.p99_ms) }
+}
+
+/// Has wrk ask for one workspace after the other.
+fn ask(ids: &[WorkspaceId]) -> String {
+    let paths: String = ids.iter().map(|id| format!("\"/v1/workspaces/{id}\",\n")).collect();
+    format!(
+        "local paths, requests, at = {{\n{paths}}}, {{}}, 0
+        init = function() for i, path in ipairs(paths) do requests[i] = wrk.format(\"GET\", path) end end
+        request = function() at = at % #requests + 1; return requests[at] end"
+    )
+}
+
+/// Workspaces with their nodes, and an operator's token.
+async fn fill(place: &str, ids: &[WorkspaceId]) -> String {
     let store = stores::open(place).await;
     let fleet = store.read().await.unwrap().fleet().await.unwrap().unwrap();
+    let ids = ids.to_vec();
     let filled = store.write(move |tx| {
         Box::pin(async move {
             let now = SystemClock.now();
-            let workspace = Workspace::new("workspace-1", "starter", ManagedBy::Api, now);
-            tx.insert_workspace(&workspace).await?;
-            tx.insert_node(&Node::new(&fleet, workspace.id, "local", "local", now)).await?;
+            for (number, id) in ids.into_iter().enumerate() {
+                let mut workspace = Workspace::new(format!("workspace-{number}"), "starter", ManagedBy::Api, now);
+                workspace.id = id;
+                tx.insert_workspace(&workspace).await?;
+                tx.insert_node(&Node::new(&fleet, id, "local", "local", now)).await?;
+            }
             let new = NewToken {
                 name: "bench".into(),
-                role: Role::Owner,
-                workspace: Some(workspace.id),
+                role: Role::Operator,
+                workspace: None,
                 scopes: Vec::new(),
                 expires_at: None,
             };
             let (_, token) = issue(tx, new, &Principal::root()).await?;
-            Ok((workspace.id, token.to_string()))
+            Ok(token.to_string())
         })
     });
     let filled = filled.await.unwrap();
@@ -88,10 +110,12 @@ async fn fill(place: &str) -> (WorkspaceId, String) {
     filled
 }
 
-fn load(url: &str, token: &str) -> Found {
+fn load(url: &str, token: &str, script: &Path) -> Found {
     let ran = Command::new("wrk")
         .args(["-t1", &format!("-c{CONNECTIONS}"), &format!("-d{SECONDS}s"), "--latency"])
-        .args(["-H", &format!("Authorization: Bearer {token}"), url])
+        .args(["-H", &format!("Authorization: Bearer {token}"), "-s"])
+        .arg(script)
+        .arg(url)
         .output()
         .expect("wrk is installed: `apt install wrk`");
     let said = String::from_utf8_lossy(&ran.stdout);
