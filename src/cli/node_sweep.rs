@@ -133,13 +133,15 @@ async fn there(args: &Args, env: &Env, client: &Client) -> Result<()> {
     env.printer.data(&sweeps, table(&["HOST", "PROVIDER", "SWEPT", "NODE", "WORKSPACE", "WHAT", "OUTCOME"], &cells))?;
     let found = sweeps.iter().flat_map(|sweep| &sweep.findings);
     let concluded = conclude(env, found.map(|finding| (finding.fault.as_str(), finding.mended)));
-    match concluded {
-        Ok(()) if !away.is_empty() => {
-            Err(Error::new(Kind::Pending, format!("no worker is there on {}", away.join(", ")))
-                .hint("a host is swept as soon as its worker is back: `stead workflow list` shows what waits"))
-        }
-        concluded => concluded,
+    if away.is_empty() {
+        return concluded;
     }
+    let gone = format!("no worker is there on {}", away.join(", "));
+    let waits = "a host is swept as soon as its worker is back: `stead workflow list` shows what waits";
+    Err(match concluded {
+        Ok(()) => Error::new(Kind::Pending, gone).hint(waits),
+        Err(error) => error.hint(format!("{gone}; {waits}")),
+    })
 }
 
 /// Says whether all is well, by each fault and whether it was mended.
