@@ -66,26 +66,24 @@ where
             asked.push(more);
         }
         // Who has given up is not read for.
-        asked.retain(|(_, answer)| !answer.is_closed());
-        let mut askers: HashMap<K, usize> = HashMap::with_capacity(asked.len());
-        for (key, _) in &asked {
-            *askers.entry(key.clone()).or_default() += 1;
+        let mut askers: HashMap<K, Vec<_>> = HashMap::with_capacity(asked.len());
+        for (key, answer) in asked.drain(..).filter(|(_, answer)| !answer.is_closed()) {
+            askers.entry(key).or_default().push(answer);
         }
         if askers.is_empty() {
             continue;
         }
         match read_on(&mut held, &source, askers.keys().cloned().collect(), read).await {
-            Ok(mut found) => asked.drain(..).for_each(|(key, answer)| {
+            Ok(mut found) => askers.into_iter().for_each(|(key, mut answers)| {
                 // The last who asked for it, mostly the only one, has it itself: copying it takes as many allocations as reading.
-                let others = askers.get_mut(&key).map_or(0, |askers| {
-                    *askers -= 1;
-                    *askers
-                });
-                let value = if others == 0 { found.remove(&key) } else { found.get(&key).cloned() };
+                let (value, last) = (found.remove(&key), answers.pop());
                 // Nobody may wait any more.
-                let _ = answer.send(Ok(value));
+                for answer in answers {
+                    let _ = answer.send(Ok(value.clone()));
+                }
+                let _ = last.map(|answer| answer.send(Ok(value)));
             }),
-            Err(error) => asked.drain(..).for_each(|(_, answer)| {
+            Err(error) => askers.into_values().flatten().for_each(|answer| {
                 let _ = answer.send(Err(alike(&error)));
             }),
         }

@@ -14,6 +14,7 @@ impl Reader {
     /// # Errors
     /// Fails where the database does.
     pub async fn tokens_by_hash(&mut self, hashes: Vec<String>) -> Result<HashMap<String, TokenRecord>> {
+        // OFFSET 0 for the same reason as where workspaces are read with their nodes.
         let tokens: Vec<TokenRecord> = all!(
             self,
             "reading tokens",
