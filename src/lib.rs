@@ -6,6 +6,11 @@
 //! The crate has two faces, chosen by feature, so that the programs which run on nodes stay small:
 //! `node` (the node agent and the workload) and `control` (everything else).
 
+/// Requests begin on one thread and end on another; the C library's allocator has these threads wait for each other.
+#[cfg(feature = "control")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 // Storey 0: base.
 pub mod age_identity;
 pub mod atomic_file;
