@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::text::words;
 use crate::clock::Timestamp;
@@ -45,7 +45,7 @@ words! {
 }
 
 /// The machine that serves a workspace, or takes over from the one that does.
-#[derive(Debug, Clone, PartialEq, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Node {
     /// Its id.
     pub id: NodeId,

@@ -72,7 +72,7 @@ pub struct BeforeSuspension {
 }
 
 /// A customer's tenancy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Workspace {
     /// Its id.
     pub id: WorkspaceId,

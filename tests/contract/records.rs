@@ -8,7 +8,7 @@ use stead::clock::{Clock, SystemClock};
 use stead::id::{FleetId, RevisionId, SecretId, WorkflowId, WorkspaceId};
 use stead::store::{
     BlobKey, Channel, EnvelopeRecord, Image, Listed, ManagedBy, Node, NodeRole, NodeState, SecretRecord, SecretState,
-    StepRecord, StepState, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
+    StepRecord, StepState, Suspender, WorkflowRecord, WorkflowState, Workspace, WorkspaceState,
 };
 use stead::wire::envelope::Envelope;
 
@@ -25,6 +25,7 @@ both!(
     a_workflow_is_written_only_under_its_latest_fence,
     a_reader_sees_one_state_while_others_write,
     what_is_asked_together_is_answered_to_each_and_never_old,
+    a_workspace_and_its_node_are_the_same_together_and_alone,
 );
 
 #[tokio::test]
@@ -364,4 +365,36 @@ async fn what_is_asked_together_is_answered_to_each_and_never_old(kind: Kind) {
         assert_eq!(seen.name, workspace.name);
     }
     noise.abort();
+}
+
+async fn a_workspace_and_its_node_are_the_same_together_and_alone(kind: Kind) {
+    let world = World::new(kind).await;
+    let (mut workspace, mut node) = world.with_node("acme").await;
+    let now = SystemClock.now();
+    let word = |word: &str| Some(format!("{word} \"\\\n\u{7f}\u{1f980}"));
+    workspace.name = word("name");
+    workspace.suspend(Suspender::Operator, word("reason"), now);
+    node.addresses = ["10.83.0.2".parse().unwrap(), "fd00::1".parse().unwrap()].into();
+    (node.ssh_port, node.verified, node.state) = (65535, true, NodeState::Degraded);
+    (node.bootstrap_host_key, node.host_key, node.host_key_pending) = (word("first"), word("now"), word("next"));
+    (node.recipient, node.recipient_pending) = (word("recipient"), word("pending"));
+    (node.image, node.agent_version, node.playbook_digest) = (word("image"), word("version"), word("digest"));
+    node.details = json!({"arch": "amd64", "list": [1, null, true, 0.5], "word": word("detail")});
+    let (id, node_id, written) = (workspace.id, node.id, (workspace, node));
+    let write = world.store.write(move |tx| {
+        Box::pin(async move {
+            tx.update_workspace(&written.0).await?;
+            tx.update_node(&written.1).await
+        })
+    });
+    write.await.unwrap();
+    let mut reader = world.store.read().await.unwrap();
+    let alone = (reader.workspace(id).await.unwrap().unwrap(), reader.node(node_id).await.unwrap());
+    assert_eq!(alone.1.as_ref().map(|node| (&node.details["list"][3], node.verified)), Some((&json!(0.5), true)));
+    assert_eq!(world.store.workspace_with_node(id).await.unwrap(), Some(alone));
+
+    let bare = Workspace::new("bare", "starter", ManagedBy::Files, now);
+    let (id, written) = (bare.id, bare.clone());
+    world.store.write(move |tx| Box::pin(async move { tx.insert_workspace(&written).await })).await.unwrap();
+    assert_eq!(world.store.workspace_with_node(id).await.unwrap(), Some((bare, None)));
 }

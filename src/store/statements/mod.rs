@@ -128,6 +128,7 @@ mod turn;
 mod worker;
 mod workflow;
 mod workspace;
+mod workspace_node;
 
 pub use agent::AgentPage;
 pub use agent_channel::AgentChannelPage;

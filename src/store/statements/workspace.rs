@@ -1,14 +1,9 @@
 //! Statements for workspaces.
 
-use std::collections::HashMap;
-
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::SqliteRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, Row};
 
-use crate::id::{NodeId, WorkspaceId};
-use crate::store::{Node, Reader, Suspension, Tx, Workspace, WorkspaceState};
+use crate::id::WorkspaceId;
+use crate::store::{Reader, Tx, Workspace, WorkspaceState};
 use crate::{Error, Result};
 
 /// Which records a list holds.
@@ -27,40 +22,6 @@ impl Reader {
     /// Fails where the database does.
     pub async fn workspace(&mut self, id: WorkspaceId) -> Result<Option<Workspace>> {
         held!(self, "reading a workspace", "SELECT * FROM workspaces WHERE id = $1", id)
-    }
-
-    /// Workspaces, gone or not, with the nodes that serve them.
-    ///
-    /// # Errors
-    /// Fails where the database does.
-    pub async fn workspaces_with_nodes(
-        &mut self,
-        ids: Vec<WorkspaceId>,
-    ) -> Result<HashMap<WorkspaceId, (Workspace, Option<Node>)>> {
-        let ids = self.ids(&ids);
-        // The workspace's columns have names of their own, so that the rest of the row is the node's. OFFSET 0 keeps PostgreSQL at
-        // looking each up by its index: it would read both tables as a whole while it knows little about them, or they are small.
-        let found: Vec<WithNode> = all!(
-            self,
-            "reading workspaces",
-            (
-                "SELECT n.*, w.id AS w_id, w.slug AS w_slug, w.tier AS w_tier, w.managed_by AS w_managed_by, \
-                 w.state AS w_state, w.revision_id AS w_revision_id, w.created_at AS w_created_at, \
-                 w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version, w.suspension AS w_suspension \
-                 FROM workspaces w \
-                 LEFT JOIN nodes n ON n.workspace_id = w.id AND n.state <> 'gone' AND n.role = 'serving' \
-                 WHERE w.id IN (SELECT value FROM json_each($1))",
-                "SELECT n.*, w.id AS w_id, w.slug AS w_slug, w.tier AS w_tier, w.managed_by AS w_managed_by, \
-                 w.state AS w_state, w.revision_id AS w_revision_id, w.created_at AS w_created_at, \
-                 w.updated_at AS w_updated_at, w.name AS w_name, w.version AS w_version, w.suspension AS w_suspension \
-                 FROM jsonb_array_elements_text($1) AS asked \
-                 CROSS JOIN LATERAL (SELECT * FROM workspaces WHERE id = asked.value::uuid OFFSET 0) AS w \
-                 LEFT JOIN LATERAL (SELECT * FROM nodes WHERE workspace_id = w.id AND state <> 'gone' \
-                 AND role = 'serving' OFFSET 0) AS n ON true"
-            ),
-            Json(ids),
-        )?;
-        Ok(found.into_iter().map(|WithNode(workspace, node)| (workspace.id, (workspace, node))).collect())
     }
 
     /// The workspace with this slug (without regard to case) that is not gone.
@@ -156,38 +117,6 @@ impl Reader {
         }
     }
 }
-
-/// A workspace and its node, from one row.
-struct WithNode(Workspace, Option<Node>);
-
-/// Reads them from a database's row.
-macro_rules! with_node {
-    ($row:ty) => {
-        impl<'r> FromRow<'r, $row> for WithNode {
-            fn from_row(row: &'r $row) -> sqlx::Result<Self> {
-                let workspace = Workspace {
-                    id: row.try_get("w_id")?,
-                    slug: row.try_get("w_slug")?,
-                    tier: row.try_get("w_tier")?,
-                    managed_by: row.try_get("w_managed_by")?,
-                    state: row.try_get("w_state")?,
-                    revision_id: row.try_get("w_revision_id")?,
-                    created_at: row.try_get("w_created_at")?,
-                    updated_at: row.try_get("w_updated_at")?,
-                    name: row.try_get("w_name")?,
-                    version: u64::try_from(row.try_get::<i64, _>("w_version")?)
-                        .map_err(|error| sqlx::Error::Decode(error.into()))?,
-                    suspension: row.try_get::<Option<Json<Suspension>>, _>("w_suspension")?.map(|held| held.0),
-                };
-                let is_served = row.try_get::<Option<NodeId>, _>("id")?.is_some();
-                Ok(Self(workspace, is_served.then(|| Node::from_row(row)).transpose()?))
-            }
-        }
-    };
-}
-
-with_node!(SqliteRow);
-with_node!(PgRow);
 
 /// Which workspaces a page holds.
 #[derive(Debug, Clone, Default)]
