@@ -1,5 +1,7 @@
 //! Who asks, and whether they may.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
@@ -19,19 +21,19 @@ use crate::id::WorkspaceId;
 use crate::store::Suspender;
 use crate::{Kind, Result};
 
-/// Who asks. [`authorize`] puts it into every request under `/v1`.
+/// Who asks. [`authorize`] puts it into every request under `/v1`, and each handler takes a clone.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
-    pub(super) principal: Principal,
-    pub(super) request: String,
+    pub(super) principal: Arc<Principal>,
+    pub(super) request: Arc<str>,
 }
 
 /// Lets nobody on who does not say who they are.
 pub(super) async fn authorize(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let id = request.extensions().get::<RequestId>().map_or_else(Arc::default, |id| id.0.clone());
     match identify(&app, request.method(), request.headers(), &id).await {
         Ok(principal) => {
-            request.extensions_mut().insert(Caller { principal, request: id });
+            request.extensions_mut().insert(Caller { principal: Arc::new(principal), request: id });
             let span = answering(&mut request);
             next.run(request).instrument(span).await
         }
@@ -149,7 +151,7 @@ impl Caller {
 
     /// An audit entry of this caller's act in this request.
     pub(super) fn entry(&self, action: &str, target: impl Into<String>) -> Entry {
-        Entry::new(self.actor(), action, target).request(&self.request)
+        Entry::new(self.actor(), action, target).request(&*self.request)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
@@ -19,7 +20,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The request's id, which the logs and the audit log name.
 #[derive(Debug, Clone)]
-pub(super) struct RequestId(pub(super) String);
+pub(super) struct RequestId(pub(super) Arc<str>);
 
 /// The request's span, which is not entered before it is known who asks.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub(super) async fn guard(State(app): State<App>, mut request: Request, next: Ne
     let id = request_id(&request);
     let (method, path, begun) = (request.method().clone(), request.uri().path().to_owned(), Instant::now());
     let route = request.extensions().get::<MatchedPath>().cloned();
-    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().to_owned()));
+    request.extensions_mut().insert(RequestId(id.to_str().unwrap_or_default().into()));
     let uploads = fleet::is_upload(&method, route.as_ref().map(MatchedPath::as_str));
     let admitted = admit(&app, &request, uploads);
     let span = if admitted.is_ok() { span(&method, route.as_ref(), &id) } else { Span::none() };

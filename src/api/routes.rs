@@ -14,29 +14,28 @@ use super::{App, Problem, reference};
 /// The API.
 pub fn router(app: App) -> Router {
     let (open, v1, document) = described();
+    let figures = get(metrics).layer(middleware::from_fn_with_state(app.clone(), authorize));
+    let description = serde_json::to_value(&document).unwrap_or_default();
+    let page = reference::page(&description).map_err(Problem::from);
+    let docs = get(async move || page.map(reference::answer));
+    let open = open
+        .route("/openapi.json", get(async || Json(document)))
+        .route("/docs", docs)
+        .route("/problems/{kind}", get(reference::problem))
+        .route("/metrics", figures);
+    guarded(app, open, v1)
+}
+
+/// Routes with what stands in front of all requests: an id, limits, an answer in any case, figures and a line in the log; and,
+/// in front of those under `/v1`, the question who asks. With handlers that do nothing, what the benchmarks measure the API's
+/// own work against.
+pub fn guarded(app: App, open: Router<App>, v1: Router<App>) -> Router {
     // The inner fallbacks stand behind the token too: who has none learns not even what there is.
     let v1 = v1
         .method_not_allowed_fallback(wrong_method)
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(app.clone(), authorize));
-    let figures = get(metrics).layer(middleware::from_fn_with_state(app.clone(), authorize));
-    let description = serde_json::to_value(&document).unwrap_or_default();
-    let page = reference::page(&description).map_err(Problem::from);
-    let docs = get(async move || page.map(reference::answer));
-    let routes = open
-        .route("/openapi.json", get(async || Json(document)))
-        .route("/docs", docs)
-        .route("/problems/{kind}", get(reference::problem))
-        .route("/metrics", figures)
-        .nest("/v1", v1)
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(not_found);
-    guarded(app, routes)
-}
-
-/// Routes with what stands in front of all requests: an id, limits, an answer in any case, figures and a line in the log. What
-/// the benchmarks measure the API's own work against.
-pub fn guarded(app: App, routes: Router<App>) -> Router {
+    let routes = open.nest("/v1", v1).method_not_allowed_fallback(wrong_method).fallback(not_found);
     let most = usize::try_from(app.http().body_kib).unwrap_or(usize::MAX).saturating_mul(1 << 10);
     routes.layer(DefaultBodyLimit::max(most)).layer(middleware::from_fn_with_state(app.clone(), guard)).with_state(app)
 }

@@ -170,8 +170,8 @@ impl WorkspaceView {
             slug: workspace.slug,
             name: workspace.name,
             tier: workspace.tier,
-            managed_by: workspace.managed_by.to_string(),
-            state: workspace.state.to_string(),
+            managed_by: workspace.managed_by.as_str().to_owned(),
+            state: workspace.state.as_str().to_owned(),
             revision: workspace.revision_id,
             node: node.map(NodeView::from),
             created_at: workspace.created_at,
@@ -190,7 +190,7 @@ impl From<Node> for NodeView {
             mark: node.mark,
             provider: node.provider,
             kind: node.kind,
-            state: node.state.to_string(),
+            state: node.state.as_str().to_owned(),
             addresses: node.addresses,
             ssh_port: node.ssh_port,
             user: node.user,
@@ -203,7 +203,7 @@ impl From<Node> for NodeView {
             created_at: node.created_at,
             updated_at: node.updated_at,
             host: node.host,
-            role: node.role.to_string(),
+            role: node.role.as_str().to_owned(),
         }
     }
 }
