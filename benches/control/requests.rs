@@ -20,6 +20,14 @@ const CONNECTIONS: u32 = 64;
 /// How many workspaces are asked for, in turn.
 const LOADS: [(&str, usize); 2] = [("one workspace", 1), ("1,000 in turn", 1000)];
 
+/// What is asked.
+struct Server {
+    name: String,
+    runs: Running,
+    /// What stands before an id in what is asked for.
+    under: &'static str,
+}
+
 /// What wrk (<https://github.com/wg/wrk>) found.
 #[derive(Clone, Copy)]
 struct Found {
@@ -32,30 +40,40 @@ pub(crate) async fn measure() {
     let dir = tempfile::tempdir().unwrap();
     let stores = [Measured::sqlite(dir.path()).await, Measured::postgres(dir.path()).await];
     let ids: Vec<WorkspaceId> = (0..LOADS[1].1).map(|_| WorkspaceId::new()).collect();
-    let mut all = vec![("bare handler", Running::start("bare", &stores[0].place), "x".to_owned())];
+    // The first is the limit. The token is looked at by all that are asked under `/v1`.
+    let bare = Server { name: "bare handler".into(), runs: Running::start("bare", &stores[0].place), under: "" };
+    let mut all = vec![(bare, String::new())];
     for store in &stores {
         let token = fill(&store.place, &ids).await;
-        all.push((store.name, Running::start("api", &store.place), token));
+        for (name, what) in
+            [(format!("bare handler, authorised by {}", store.name), "bare"), (store.name.into(), "api")]
+        {
+            all.push((
+                Server { name, runs: Running::start(what, &store.place), under: "/v1/workspaces" },
+                token.clone(),
+            ));
+        }
     }
     println!("| asked for | | requests/s | of the bare handler's | p99 | times the bare handler's | memory |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (asked, many) in LOADS {
         let script = dir.path().join("ask.lua");
-        fs_err::write(&script, ask(&ids[..many])).unwrap();
         let mut found = vec![Vec::new(); all.len()];
         for _ in 0..ROUNDS {
-            for ((_, server, token), found) in all.iter().zip(&mut found) {
-                found.push(load(&format!("http://{}", server.address), token, &script));
+            for ((server, token), found) in all.iter().zip(&mut found) {
+                fs_err::write(&script, ask(server.under, &ids[..many])).unwrap();
+                found.push(load(&format!("http://{}", server.runs.address), token, &script));
             }
         }
         let limit = median(&found[0]);
-        for ((name, server, _), found) in all.iter().zip(&found) {
+        for ((server, _), found) in all.iter().zip(&found) {
             let Found { per_second, p99_ms } = median(found);
             println!(
-                "| {asked} | {name} | {per_second:.0} | {:.2} | {p99_ms:.2} ms | {:.2} | {} MiB |",
+                "| {asked} | {} | {per_second:.0} | {:.2} | {p99_ms:.2} ms | {:.2} | {} MiB |",
+                server.name,
                 per_second / limit.per_second,
                 p99_ms / limit.p99_ms,
-                server.peak_mib()
+                server.runs.peak_mib()
             );
         }
     }
@@ -71,8 +89,8 @@ fn median(found: &[Found]) -> Found {
 }
 
 /// Has wrk ask for one workspace after the other.
-fn ask(ids: &[WorkspaceId]) -> String {
-    let paths: String = ids.iter().map(|id| format!("\"/v1/workspaces/{id}\",\n")).collect();
+fn ask(under: &str, ids: &[WorkspaceId]) -> String {
+    let paths: String = ids.iter().map(|id| format!("\"{under}/{id}\",\n")).collect();
     format!(
         "local paths, requests, at = {{\n{paths}}}, {{}}, 0
         init = function() for i, path in ipairs(paths) do requests[i] = wrk.format(\"GET\", path) end end
