@@ -25,6 +25,7 @@ if [ "$(id -u)" = 0 ]; then
         [ -e /etc/postgresql-common/createcluster.conf ] ||
             echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
     fi
+    command -v pgbouncer >/dev/null || need="$need pgbouncer"
     if [ -n "$need" ]; then
         echo "Installing what only the tests need:$need"
         # The tests start an sshd of their own; the machine's must not start, now or at the next boot.
@@ -34,6 +35,7 @@ if [ "$(id -u)" = 0 ]; then
         # shellcheck disable=SC2086 # a list of words
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need
         case "$need" in *openssh-server*) systemctl disable ssh 2>/dev/null || true ;; esac
+        case "$need" in *pgbouncer*) systemctl disable pgbouncer 2>/dev/null || true ;; esac
     fi
     # Asks the API what its own description allows, and what it does not.
     if [ ! -x .tools/schemathesis/bin/schemathesis ]; then
@@ -49,6 +51,7 @@ if [ "$(id -u)" = 0 ]; then
 else
     # They run as any user, where the server is installed.
     [ -d /usr/lib/postgresql ] || rooted="$rooted | test(/postgres::/) | test(/^shared::/)"
+    command -v pgbouncer >/dev/null || rooted="$rooted | test(/pooler/)"
     [ -x .tools/schemathesis/bin/schemathesis ] || rooted="$rooted | test(/schemathesis/)"
     [ -x .tools/aiosmtpd/bin/aiosmtpd ] || rooted="$rooted | test(/^api::accounts::/)"
     echo "skipped, since they need root (or, for some, the package postgresql):"

@@ -7,7 +7,7 @@ use stead::Kind as ErrorKind;
 use stead::clock::{Clock, SystemClock};
 use stead::store::{Listed, ManagedBy, PgConnectOptions, Store, Turn, Workspace};
 
-use crate::postgres::{Database, Server};
+use crate::postgres::{Database, Pooler, Server};
 use crate::{Kind, World};
 
 fn options(database: &Database) -> PgConnectOptions {
@@ -18,6 +18,63 @@ async fn connect(database: &Database) -> stead::Result<Store> {
     let dir = tempfile::tempdir().unwrap();
     let dir = camino::Utf8Path::from_path(dir.path()).unwrap();
     Store::connect(options(database), dir, Arc::new(SystemClock)).await
+}
+
+/// Opens the store of a database through a pooler, once it has the schema.
+async fn connect_through(url: &str) -> stead::Result<Store> {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = camino::Utf8Path::from_path(dir.path()).unwrap();
+    Store::migrate(url.parse().unwrap()).await?;
+    Store::connect(url.parse().unwrap(), dir, Arc::new(SystemClock)).await
+}
+
+#[tokio::test]
+async fn a_pooler_of_sessions_serves_and_another_is_told_of() {
+    const OVERLOOKS: &str = "ignore_startup_parameters = extra_float_digits";
+    let database = Database::new();
+    let strict = Pooler::new(&database, "statement", "");
+    let error = format!("{:?}", connect_through(&strict.url(&database)).await.map(drop).unwrap_err());
+    assert!(error.contains("ignore_startup_parameters = extra_float_digits"), "{error}");
+    let transactions = Pooler::new(&database, "transaction", OVERLOOKS);
+    let error = format!("{:?}", connect_through(&transactions.url(&database)).await.map(drop).unwrap_err());
+    assert!(error.contains("pool_mode = session"), "{error}");
+
+    let sessions = Pooler::new(&database, "session", OVERLOOKS);
+    let store = connect_through(&sessions.url(&database)).await.unwrap();
+    let writes = (0..40).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let workspace = Workspace::new(format!("w{number}"), "starter", ManagedBy::Api, SystemClock.now());
+            let (id, slug) = (workspace.id, workspace.slug.clone());
+            store.write(move |tx| Box::pin(async move { tx.insert_workspace(&workspace).await })).await.unwrap();
+            assert_eq!(store.workspace_with_node(id).await.unwrap().unwrap().0.slug, slug);
+        })
+    });
+    for written in writes.collect::<Vec<_>>() {
+        written.await.unwrap();
+    }
+    // What a session is told is told behind a pooler too: who waits for others does not wait for ever.
+    let held = store.read().await.unwrap().workspace_by_slug("w0").await.unwrap().unwrap().id;
+    let (holds, is_held) = tokio::sync::oneshot::channel();
+    let (refused, is_refused) = tokio::sync::oneshot::channel::<()>();
+    let holder = store.clone();
+    let holder = tokio::spawn(async move {
+        let write = holder.write(move |tx| {
+            Box::pin(async move {
+                tx.workspace(held).await?;
+                holds.send(()).unwrap();
+                is_refused.await.unwrap();
+                Ok(())
+            })
+        });
+        write.await.unwrap();
+    });
+    is_held.await.unwrap();
+    let waits = store.write(move |tx| Box::pin(async move { tx.workspace(held).await }));
+    let error = tokio::time::timeout(Duration::from_secs(50), waits).await.expect("it waits for ever").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    refused.send(()).unwrap();
+    holder.await.unwrap();
 }
 
 #[tokio::test]

@@ -157,6 +157,54 @@ impl Server {
     }
 }
 
+/// A pooler (<https://www.pgbouncer.org>) in front of a server, until it is dropped.
+pub(crate) struct Pooler {
+    dir: PathBuf,
+    child: std::process::Child,
+}
+
+impl Pooler {
+    /// One that pools sessions, or transactions; with more settings, each a line.
+    pub(crate) fn new(database: &Database, pools: &str, more: &str) -> Self {
+        let server = &database.server;
+        let dir = server.dir.join(format!("pooler-{pools}"));
+        let _ = std::fs::remove_dir_all(&dir);
+        assert!(server.command("mkdir").args(["-m", "700"]).arg(&dir).status().expect("mkdir").success());
+        let settings = format!(
+            "[databases]\n* = host={0} user={USER}\n[pgbouncer]\nauth_type = any\npool_mode = {pools}\n\
+             unix_socket_dir = {1}\npidfile = {1}/process\nlisten_port = 5432\n{more}\n",
+            server.dir.join("socket").display(),
+            dir.display(),
+        );
+        std::fs::write(dir.join("settings"), settings).expect("the tests' folder is ours");
+        let child = server.command("pgbouncer").arg(dir.join("settings")).spawn().expect("the package `pgbouncer`");
+        let pooler = Self { dir, child };
+        for _ in 0..200 {
+            if pooler.dir.join(".s.PGSQL.5432").exists() {
+                return pooler;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("the pooler did not begin");
+    }
+
+    /// Where the database is, through it.
+    pub(crate) fn url(&self, database: &Database) -> String {
+        format!("postgres://{USER}@localhost/{}?host={}", database.name, self.dir.display())
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        // Not the program that started it in a session of its own, but the pooler: it ends at the next such signal.
+        let process = std::fs::read_to_string(self.dir.join("process")).ok().and_then(|text| text.trim().parse().ok());
+        if let Some(process) = process.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
+        }
+        let _ = self.child.wait();
+    }
+}
+
 /// A database of a test's own, empty at first.
 pub(crate) struct Database {
     server: Server,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool, Postgres, Transaction};
+use sqlx::{Connection, Executor, PgPool, Postgres, Transaction};
 
 use super::{Reader, Tx, database};
 use crate::clock::Clock;
@@ -26,13 +26,10 @@ pub(super) use schema::{check, migrate};
 const CONNECTIONS: u32 = 16;
 /// How long to wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What the server is told of every session: a program that hangs must not hold others up for ever.
-const SESSION: [(&str, &str); 4] = [
-    ("timezone", "UTC"),
-    ("lock_timeout", "10s"),
-    ("statement_timeout", "60s"),
-    ("idle_in_transaction_session_timeout", "60s"),
-];
+/// What the server is told of every session: a program that hangs must not hold others up for ever. Told once the session is
+/// there, since poolers let nothing of it pass while it begins.
+const SESSION: &str = "SET timezone = 'UTC'; SET lock_timeout = '10s'; SET statement_timeout = '60s'; \
+                       SET idle_in_transaction_session_timeout = '60s'";
 
 /// Where a database is, for messages: without the password.
 pub(super) fn place(options: &PgConnectOptions) -> String {
@@ -50,7 +47,8 @@ pub(super) async fn connect(options: PgConnectOptions) -> Result<PgPool> {
         .acquire_timeout(PATIENCE)
         // A ping for each use would be a round trip more; `begin` tells a connection that died by its first answer.
         .test_before_acquire(false)
-        .connect_with(options.application_name("stead").options(SESSION))
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
+        .connect_with(options.application_name("stead"))
         .await
         .map_err(|error| database("reaching the database", error))?;
     schema::check_server(&pool).await?;
