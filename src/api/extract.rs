@@ -63,6 +63,9 @@ impl Body {
     }
 }
 
+/// A NUL in a path or a query. No text in the store has one, and PostgreSQL takes none.
+const NUL: &str = "%00";
+
 /// What stands in the path. An id that is none names nothing.
 pub(super) struct Path<T>(pub(super) T);
 
@@ -70,6 +73,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Path<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if parts.uri.path().contains(NUL) {
+            return Err(Problem::not_found("there is nothing here: no name has a NUL"));
+        }
         match axum::extract::Path::from_request_parts(parts, app).await {
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(PathRejection::FailedToDeserializePathParams(error)) => {
@@ -87,6 +93,9 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        if parts.uri.query().is_some_and(|query| query.contains(NUL)) {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "bad-request", "the query: a NUL stands in it"));
+        }
         let query = axum::extract::Query::from_request_parts(parts, app).await;
         query.map(|axum::extract::Query(value)| Self(value)).map_err(|rejection| {
             let detail = match rejection {

@@ -4,7 +4,11 @@ use crate::{Error, Kind};
 
 /// A database error, with a way out where there is one.
 pub(super) fn database(doing: &str, error: sqlx::Error) -> Error {
-    let kind = if is_unavailable(&error) { Kind::Unavailable } else { Kind::Failed };
+    let kind = match &error {
+        error if is_unavailable(error) => Kind::Unavailable,
+        error if is_no_text(error) => Kind::Input,
+        _ => Kind::Failed,
+    };
     let hint = hint(&error);
     let failed = Error::new(kind, doing).because(error);
     match hint {
@@ -39,6 +43,12 @@ pub(super) fn is_stale(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if is_postgres(&**error) && error.code().as_deref() == Some("0A000"))
 }
 
+/// Whether what was given has a NUL in it, which is no text to PostgreSQL: 22021 in a text, 22P05 in JSON.
+fn is_no_text(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    is_postgres(&**error) && error.code().is_some_and(|code| ["22021", "22P05"].contains(&&*code))
+}
+
 fn is_postgres(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some()
 }
@@ -62,6 +72,7 @@ fn hint(error: &sqlx::Error) -> Option<&'static str> {
                     "a pooler gives each transaction another session: let it pool sessions (PgBouncer: \
                                            `pool_mode = session`), or connect to the server itself",
                 ),
+                "22021" | "22P05" => Some("there is a NUL in what was given, which PostgreSQL's text cannot have"),
                 "28000" | "28P01" => Some("check the user in the database's URL, and its password"),
                 "3D000" => Some("there is no such database: make it with `createdb`, then run `stead migrate`"),
                 "42501" => Some("the database's user lacks a privilege: it must own the database that it uses"),

@@ -15,6 +15,7 @@ both!(
     it_is_ready_when_a_worker_lives,
     errors_are_problem_details_with_a_request_id,
     bodies_that_are_none_are_refused,
+    a_nul_in_what_is_asked_is_refused,
     who_asks_too_often_waits,
     the_record_is_read_page_by_page,
     figures_are_for_those_who_may_see_them,
@@ -96,6 +97,30 @@ async fn bodies_that_are_none_are_refused(kind: Kind) {
     let chunked = format!("800\r\n{chunk}\r\n0\r\n\r\n");
     let headers = "content-type: application/json\r\ntransfer-encoding: chunked\r\n".to_owned();
     assert_eq!(post(headers, chunked).await, (413, "too-large".to_owned()));
+}
+
+/// PostgreSQL's text has none: it would be an error of the server's own.
+async fn a_nul_in_what_is_asked_is_refused(kind: Kind) {
+    let api = Api::start(kind).await;
+    let (workspace, _) = api.world.with_node("acme").await;
+    let document: serde_json::Value = serde_json::from_str(&stead::api::openapi().unwrap()).unwrap();
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("/workspaces/{id}", &format!("/workspaces/{}", workspace.id));
+        let within = path.split('/').map(|part| if part.starts_with('{') { "a%00" } else { part });
+        let within = within.collect::<Vec<_>>().join("/");
+        for method in ["get", "delete"].into_iter().filter(|method| item.get(*method).is_some()) {
+            let parameters = item[method]["parameters"].as_array().into_iter().flatten();
+            let names = parameters.filter(|parameter| parameter["in"] == "query").map(|parameter| &parameter["name"]);
+            let queries = names.map(|name| format!("?{}=a%00", name.as_str().unwrap()));
+            for query in queries.chain([String::new()]).filter(|query| !query.is_empty() || within.contains("%00")) {
+                let answer = api.ask(ROOT, &format!("{} {within}{query}", method.to_uppercase()), "").await;
+                assert!((400..500).contains(&answer.status), "{method} {within}{query}: {}", answer.body);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 40, "{asked}");
 }
 
 async fn who_asks_too_often_waits(kind: Kind) {
