@@ -26,6 +26,7 @@ struct Server {
     runs: Running,
     /// What stands before an id in what is asked for.
     under: &'static str,
+    token: String,
 }
 
 /// What wrk (<https://github.com/wg/wrk>) found.
@@ -40,18 +41,16 @@ pub(crate) async fn measure() {
     let dir = tempfile::tempdir().unwrap();
     let stores = [Measured::sqlite(dir.path()).await, Measured::postgres(dir.path()).await];
     let ids: Vec<WorkspaceId> = (0..LOADS[1].1).map(|_| WorkspaceId::new()).collect();
-    // The first is the limit. The token is looked at by all that are asked under `/v1`.
-    let bare = Server { name: "bare handler".into(), runs: Running::start("bare", &stores[0].place), under: "" };
-    let mut all = vec![(bare, String::new())];
+    // The first is the limit. Those that are asked under `/v1` look at the token.
+    let bare = Running::start("bare", &stores[0].place);
+    let mut all = vec![Server { name: "bare handler".into(), runs: bare, under: "", token: String::new() }];
     for store in &stores {
         let token = fill(&store.place, &ids).await;
         for (name, what) in
             [(format!("bare handler, authorised by {}", store.name), "bare"), (store.name.into(), "api")]
         {
-            all.push((
-                Server { name, runs: Running::start(what, &store.place), under: "/v1/workspaces" },
-                token.clone(),
-            ));
+            let runs = Running::start(what, &store.place);
+            all.push(Server { name, runs, under: "/v1/workspaces", token: token.clone() });
         }
     }
     println!("| asked for | | requests/s | of the bare handler's | p99 | times the bare handler's | memory |");
@@ -60,13 +59,13 @@ pub(crate) async fn measure() {
         let script = dir.path().join("ask.lua");
         let mut found = vec![Vec::new(); all.len()];
         for _ in 0..ROUNDS {
-            for ((server, token), found) in all.iter().zip(&mut found) {
+            for (server, found) in all.iter().zip(&mut found) {
                 fs_err::write(&script, ask(server.under, &ids[..many])).unwrap();
-                found.push(load(&format!("http://{}", server.runs.address), token, &script));
+                found.push(load(&format!("http://{}", server.runs.address), &server.token, &script));
             }
         }
         let limit = median(&found[0]);
-        for ((server, _), found) in all.iter().zip(&found) {
+        for (server, found) in all.iter().zip(&found) {
             let Found { per_second, p99_ms } = median(found);
             println!(
                 "| {asked} | {} | {per_second:.0} | {:.2} | {p99_ms:.2} ms | {:.2} | {} MiB |",

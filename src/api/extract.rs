@@ -63,7 +63,7 @@ impl Body {
     }
 }
 
-/// A NUL in a path or a query. No text in the store has one, and PostgreSQL takes none.
+/// A NUL in a path or a query. Nothing has one in its name, and PostgreSQL's text takes none.
 const NUL: &str = "%00";
 
 /// What stands in the path. An id that is none names nothing.

@@ -63,15 +63,13 @@ fn hint(error: &sqlx::Error) -> Option<&'static str> {
         sqlx::Error::Database(error) if is_postgres(&**error) => {
             let code = error.code().unwrap_or_default();
             match &*code {
-                "08P01" if error.message().contains("startup parameter") => Some(
-                    "this is a pooler, not the server: let it overlook that (PgBouncer: \
-                          `ignore_startup_parameters = extra_float_digits`)",
-                ),
+                "08P01" if error.message().contains("startup parameter") => {
+                    Some("a pooler refuses this: in PgBouncer, set `ignore_startup_parameters = extra_float_digits`")
+                }
                 // Statements are prepared, and work is heard of, on a session that stays the same.
-                "26000" | "42P05" => Some(
-                    "a pooler gives each transaction another session: let it pool sessions (PgBouncer: \
-                                           `pool_mode = session`), or connect to the server itself",
-                ),
+                "26000" | "42P05" => {
+                    Some("a pooler changes sessions between transactions: in PgBouncer, set `pool_mode = session`")
+                }
                 "22021" | "22P05" => Some("there is a NUL in what was given, which PostgreSQL's text cannot have"),
                 "28000" | "28P01" => Some("check the user in the database's URL, and its password"),
                 "3D000" => Some("there is no such database: make it with `createdb`, then run `stead migrate`"),

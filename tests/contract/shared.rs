@@ -15,17 +15,29 @@ fn options(database: &Database) -> PgConnectOptions {
 }
 
 async fn connect(database: &Database) -> stead::Result<Store> {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = camino::Utf8Path::from_path(dir.path()).unwrap();
-    Store::connect(options(database), dir, Arc::new(SystemClock)).await
+    connect_to(options(database)).await
 }
 
-/// Opens the store of a database through a pooler, once it has the schema.
-async fn connect_through(url: &str) -> stead::Result<Store> {
+async fn connect_to(options: PgConnectOptions) -> stead::Result<Store> {
     let dir = tempfile::tempdir().unwrap();
     let dir = camino::Utf8Path::from_path(dir.path()).unwrap();
-    Store::migrate(url.parse().unwrap()).await?;
-    Store::connect(url.parse().unwrap(), dir, Arc::new(SystemClock)).await
+    Store::connect(options, dir, Arc::new(SystemClock)).await
+}
+
+/// The store of a database through a pooler, with the schema brought up to date.
+async fn connect_through(pooler: &Pooler, database: &Database) -> stead::Result<Store> {
+    let options: PgConnectOptions = pooler.url(database).parse().unwrap();
+    Store::migrate(options.clone()).await?;
+    connect_to(options).await
+}
+
+#[tokio::test]
+async fn a_nul_is_the_mistake_of_whoever_gives_it() {
+    let world = World::new(Kind::Postgres).await;
+    let workspace = Workspace::new("a\0b", "starter", ManagedBy::Api, SystemClock.now());
+    let write = world.store.write(move |tx| Box::pin(async move { tx.insert_workspace(&workspace).await }));
+    let error = write.await.unwrap_err();
+    assert!(error.kind() == ErrorKind::Input && format!("{error:?}").contains("a NUL"), "{error:?}");
 }
 
 #[tokio::test]
@@ -33,14 +45,14 @@ async fn a_pooler_of_sessions_serves_and_another_is_told_of() {
     const OVERLOOKS: &str = "ignore_startup_parameters = extra_float_digits";
     let database = Database::new();
     let strict = Pooler::new(&database, "statement", "");
-    let error = format!("{:?}", connect_through(&strict.url(&database)).await.map(drop).unwrap_err());
+    let error = format!("{:?}", connect_through(&strict, &database).await.map(drop).unwrap_err());
     assert!(error.contains("ignore_startup_parameters = extra_float_digits"), "{error}");
     let transactions = Pooler::new(&database, "transaction", OVERLOOKS);
-    let error = format!("{:?}", connect_through(&transactions.url(&database)).await.map(drop).unwrap_err());
+    let error = format!("{:?}", connect_through(&transactions, &database).await.map(drop).unwrap_err());
     assert!(error.contains("pool_mode = session"), "{error}");
 
     let sessions = Pooler::new(&database, "session", OVERLOOKS);
-    let store = connect_through(&sessions.url(&database)).await.unwrap();
+    let store = connect_through(&sessions, &database).await.unwrap();
     let writes = (0..40).map(|number| {
         let store = store.clone();
         tokio::spawn(async move {

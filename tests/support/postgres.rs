@@ -167,7 +167,7 @@ impl Pooler {
     /// One that pools sessions, or transactions; with more settings, each a line.
     pub(crate) fn new(database: &Database, pools: &str, more: &str) -> Self {
         let server = &database.server;
-        let dir = server.dir.join(format!("pooler-{pools}"));
+        let dir = server.dir.join(format!("{pools}-{}", database.name));
         let _ = std::fs::remove_dir_all(&dir);
         assert!(server.command("mkdir").args(["-m", "700"]).arg(&dir).status().expect("mkdir").success());
         let settings = format!(
@@ -196,12 +196,13 @@ impl Pooler {
 
 impl Drop for Pooler {
     fn drop(&mut self) {
-        // Not the program that started it in a session of its own, but the pooler: it ends at the next such signal.
+        // The child is what gave it a user and a session of its own, and ends with it.
         let process = std::fs::read_to_string(self.dir.join("process")).ok().and_then(|text| text.trim().parse().ok());
         if let Some(process) = process.and_then(rustix::process::Pid::from_raw) {
             let _ = rustix::process::kill_process(process, rustix::process::Signal::TERM);
         }
         let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
